@@ -1,0 +1,1 @@
+//! Pure codecs: the messages of a chain to signing intents.

@@ -1,0 +1,1 @@
+//! Client of the guard: leader discovery, sessions, permits.

@@ -1,0 +1,1 @@
+//! The rule book: state, commands, verdicts. Pure, deterministic, no_std.

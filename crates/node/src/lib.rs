@@ -1,0 +1,1 @@
+//! A guard node: consensus, services, sessions and the failure detector.

@@ -1,0 +1,1 @@
+//! The wire of a CometBFT remote signer: SecretConnection, framing, messages, sign bytes.

@@ -1,0 +1,1 @@
+//! The signer: front doors, key backends, local watermark.

@@ -1,0 +1,1 @@
+//! Write-ahead log, snapshots, audit segments and their index.

@@ -1,0 +1,1 @@
+//! Scenarios, generators, event log and history checkers for tests.
