@@ -1,1 +1,36 @@
-//! The rule book: state, commands, verdicts. Pure, deterministic, no_std.
+//! The rule book: one total, deterministic function from (state, command) to verdict.
+//!
+//! Lives here: the replicated state, the commands that change it, the verdicts they get and the rules that decide
+//! (`docs/spec/rules.md` carries the same numbers as [`Rule`]). May not live here: I/O, clocks, randomness, async,
+//! hash maps, floats, anything of `std`. Time enters only as data inside a command.
+//!
+//! Keeps: S1 no conflict, S3 one holder, S4 monotone watermarks, S6 absent means refuse.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod audit;
+pub mod cometbft;
+pub mod command;
+pub mod denial;
+pub mod ids;
+pub mod intent;
+pub mod key;
+mod lease;
+pub mod rule;
+pub mod state;
+pub mod text;
+pub mod verdict;
+
+pub use audit::AuditChain;
+pub use command::{Action, Command};
+pub use denial::Denial;
+pub use ids::{ClusterId, Digest, Epoch, Holder, Incarnation, KeyId, LogPosition};
+pub use intent::{Intent, Watermark};
+pub use key::{ChainIdentity, KeyRecord, KeyState, Policy, PublicKey};
+pub use rule::Rule;
+pub use state::State;
+pub use text::{ChainId, KeyName, NodeName, Reason, SignerId};
+pub use verdict::{Approval, Approved, Grant, Verdict};

@@ -1,0 +1,67 @@
+//! The audit chain: one digest over everything applied, equal on every replica that applied the same.
+
+use crate::command::Command;
+use crate::ids::LogPosition;
+use crate::verdict::Verdict;
+use core::convert::Infallible;
+use core::fmt;
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode, encode};
+use sha2::{Digest as _, Sha256};
+
+/// Value of the chain after some applied item: `h' = H(h, log index, item, command, verdict)`.
+#[derive(Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct AuditChain(#[n(0)] ByteArray<32>);
+
+struct HashWriter(Sha256);
+
+impl encode::Write for HashWriter {
+    type Error = Infallible;
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.update(bytes);
+        Ok(())
+    }
+}
+
+impl AuditChain {
+    /// The chain before the first item.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(
+            Sha256::digest(b"interlock audit chain v1").as_slice().try_into().map_or_else(
+                |_| unreachable!("SHA-256 has 32 bytes"),
+                |bytes: [u8; 32]| ByteArray::from(bytes),
+            ),
+        )
+    }
+
+    /// The chain after one more item.
+    #[must_use]
+    pub fn extend(self, at: LogPosition, command: &Command, verdict: &Verdict) -> Self {
+        let mut writer = HashWriter(Sha256::new());
+        let Ok(()) = minicbor::encode((self, at, command, verdict), &mut writer) else {
+            unreachable!("hashing cannot fail, and every type here encodes")
+        };
+        let bytes: [u8; 32] = writer.0.finalize().into();
+        Self(ByteArray::from(bytes))
+    }
+
+    /// The bytes of the digest.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for AuditChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AuditChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

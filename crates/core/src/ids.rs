@@ -1,0 +1,137 @@
+//! Identities and counters: cluster, key, signer process, lease epoch, place in the log.
+
+use crate::key::{ChainIdentity, PublicKey};
+use crate::text::SignerId;
+use core::fmt;
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+use sha2::{Digest as _, Sha256};
+
+macro_rules! fixed_bytes {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $len]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+
+        impl<C> Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                e.bytes(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $name {
+            fn decode(
+                d: &mut minicbor::Decoder<'b>,
+                context: &mut C,
+            ) -> Result<Self, minicbor::decode::Error> {
+                let bytes: ByteArray<$len> = Decode::decode(d, context)?;
+                Ok(Self(*bytes))
+            }
+        }
+    };
+}
+
+fixed_bytes!(
+    /// Random identity of a cluster, made once by `node format`. A key belongs to exactly one cluster.
+    ClusterId, 16
+);
+fixed_bytes!(
+    /// Identity of a key: a digest of its chain identity and public key.
+    KeyId, 32
+);
+fixed_bytes!(
+    /// SHA-256 of something that is compared, never interpreted.
+    Digest, 32
+);
+fixed_bytes!(
+    /// Random value made when a signer process starts: the same signer restarted is another holder.
+    Incarnation, 16
+);
+
+impl KeyId {
+    /// The identity of a key on a chain. Two chains with the same public key have two identities.
+    #[must_use]
+    pub fn of(chain: &ChainIdentity, public_key: &PublicKey) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"interlock key v1");
+        let (protocol, chain_name) = chain.parts();
+        for part in [protocol.as_bytes(), chain_name.as_bytes(), public_key.as_bytes()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// Number of a lease. Strictly increases per key; comparable only within one cluster id. Zero: never granted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Epoch(#[n(0)] pub u64);
+
+impl Epoch {
+    /// The epoch of the next grant.
+    ///
+    /// # Panics
+    /// After 2^64 grants of one key, which no machine can reach.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.checked_add(1).expect("an epoch grows by one per grant and cannot reach 2^64"))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A lease holder: one process of one signer.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct Holder {
+    /// Which signer.
+    #[n(0)]
+    pub signer: SignerId,
+    /// Which process of it.
+    #[n(1)]
+    pub incarnation: Incarnation,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Incarnation(bytes) = self.incarnation;
+        write!(f, "{}/{:02x}{:02x}{:02x}{:02x}", self.signer, bytes[0], bytes[1], bytes[2], bytes[3])
+    }
+}
+
+/// Place of one command in the log: an entry carries a batch, a batch carries items.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct LogPosition {
+    /// Raft log index of the entry.
+    #[n(0)]
+    pub log_index: u64,
+    /// Number of the command inside the entry, from zero.
+    #[n(1)]
+    pub item: u32,
+}
+
+impl fmt::Display for LogPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.log_index, self.item)
+    }
+}
