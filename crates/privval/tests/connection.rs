@@ -1,5 +1,7 @@
 //! Dialing and listening over real sockets, with both transports.
 
+#![allow(clippy::unwrap_used, reason = "a test whose set-up fails must fail there")]
+
 use ed25519_dalek::SigningKey;
 use interlock_privval::{
     AcceptError, Address, Connection, DialError, HandshakeError, Listener, MAX_RESPONSE_BYTES, Message,

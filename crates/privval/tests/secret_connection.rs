@@ -1,5 +1,7 @@
 //! SecretConnection against another implementation, against itself, and with somebody on the line.
 
+#![allow(clippy::unwrap_used, reason = "a test whose set-up fails must fail there")]
+
 use cometbft_p2p::{AsyncReadMsg, AsyncSecretConnection, AsyncWriteMsg};
 use ed25519_dalek::SigningKey;
 use interlock_privval::{HandshakeError, PeerId, SecretConnection};
