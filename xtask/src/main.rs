@@ -1,2 +1,63 @@
-//! Developer tasks.
-fn main() {}
+//! Developer tasks: `cargo xtask help`.
+//!
+//! Data goes to standard output, progress to standard error. Nothing here is part of the product.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool for developers prints")]
+
+mod deny;
+mod real_chain;
+mod suite;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What a task returns; the error is printed with its causes in its text.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+usage: cargo xtask TASK
+
+  test [--require-chains]    everything that decides whether a change is good: format, lints, documentation, tidy,
+                             tests, real chains. --require-chains makes a chain that did not run an error.
+  real-chain [--release]     a real CometBFT network signs through the guard while parts of it are killed; one JSON line
+  tidy                       style and structure rules that neither the compiler nor clippy checks
+  deny                       licences, advisories and banned crates (needs cargo-deny)
+  help                       this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["test"] => suite::run(false),
+        ["test", "--require-chains"] => suite::run(true),
+        ["real-chain"] => real_chain::run(false),
+        ["real-chain", "--release"] => real_chain::run(true),
+        ["tidy"] => tidy::run(),
+        ["deny"] => deny::run(),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [] => Err(format!("which task?\n\n{HELP}").into()),
+        other => Err(format!("unknown task or option: {}\n\n{HELP}", other.join(" ")).into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("this crate lies in the workspace").to_owned()
+}
+
+/// The cargo that runs us.
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -129,6 +130,48 @@ pub fn read_tap(path: &Path, key: &VerifyingKey) -> Result<Vec<Entry>, HistoryEr
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     let lines = complete.lines().enumerate();
     lines.map(|(index, line)| read_line(path, index + 1, line, key)).collect()
+}
+
+/// Reads a tap while it grows: each refresh reads only what was appended.
+#[derive(Debug)]
+pub struct TapFollower {
+    path: PathBuf,
+    key: VerifyingKey,
+    bytes_read: u64,
+    entries: Vec<Entry>,
+}
+
+impl TapFollower {
+    /// Follows the tap at `path`, which need not exist yet.
+    pub fn new(path: &Path, key: VerifyingKey) -> Self {
+        Self { path: path.to_owned(), key, bytes_read: 0, entries: Vec::new() }
+    }
+
+    /// Reads what was appended and returns all entries so far.
+    pub fn refresh(&mut self) -> Result<&[Entry], HistoryError> {
+        let appended =
+            self.appended().map_err(|source| HistoryError::Read { path: self.path.clone(), source })?;
+        let complete = appended.rfind('\n').map_or(0, |end| end + 1);
+        for line in appended[..complete].lines() {
+            let entry = read_line(&self.path, self.entries.len() + 1, line, &self.key)?;
+            self.entries.push(entry);
+        }
+        self.bytes_read += u64::try_from(complete).expect("a file length fits 64 bits");
+        Ok(&self.entries)
+    }
+
+    fn appended(&self) -> io::Result<String> {
+        let mut file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.bytes_read == 0 => {
+                return Ok(String::new());
+            }
+            opened => opened?,
+        };
+        file.seek(SeekFrom::Start(self.bytes_read))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(text)
+    }
 }
 
 fn read_line(path: &Path, line: usize, text: &str, key: &VerifyingKey) -> Result<Entry, HistoryError> {
@@ -274,6 +317,23 @@ mod tests {
         let bytes = hex::encode(vote(2, 5, 0, Some(1), 3));
         let other = hex::encode(vote(2, 5, 0, Some(2), 3));
         assert!(matches!(read(&good.replace(&bytes, &other)), Err(HistoryError::Signature { line: 1, .. })));
+    }
+
+    #[test]
+    fn a_follower_reads_each_line_once_and_waits_for_the_rest_of_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("alpha.tap");
+        let mut follower = TapFollower::new(&path, key().verifying_key());
+        assert_eq!(follower.refresh().unwrap(), []);
+        let (first, second) =
+            (line("alpha", 1, &vote(1, 5, 0, None, 3)), line("alpha", 2, &vote(2, 5, 0, None, 3)));
+        std::fs::write(&path, format!("{first}{}", &second[..20])).unwrap();
+        assert_eq!(follower.refresh().unwrap().len(), 1);
+        std::fs::write(&path, format!("{first}{second}")).unwrap();
+        assert_eq!(follower.refresh().unwrap().len(), 2);
+        assert_eq!(follower.refresh().unwrap(), read_tap(&path, &key().verifying_key()).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(follower.refresh().is_err(), "a tap that vanished is not an empty one");
     }
 
     #[test]

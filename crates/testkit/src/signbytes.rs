@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn an_upstream_vector_is_read() {
-        // Nil precommit at height 1, round 1, no chain id, Go's zero time: a vector of CometBFT v0.38 types/vote_test.go.
+        // Nil precommit at height 1, round 1, no chain id, Go's zero time; from CometBFT v0.38 types/vote_test.go.
         let bytes =
             hex::decode("2108021101000000000000001901000000000000002a0b088092b8c398feffffff01").unwrap();
         let vote = read_sign_bytes(&bytes).unwrap();
