@@ -1,1 +1,15 @@
 //! Client of the guard: leader discovery, sessions, permits.
+//!
+//! Everything that a signer or an operator asks of the guard goes through here. The three outcomes that are not an
+//! approval (denied, certainly not committed, unknown) are told apart here, once, and never mixed afterwards.
+//! May not live here: keys, rules, durable state.
+
+mod channels;
+mod config;
+mod leader;
+mod operator;
+
+pub use channels::{Channels, ChannelsError, GUARD_NODES_MAX};
+pub use config::{GuardEndpoint, TlsError, TlsFiles, TlsMaterial};
+pub use leader::{CallLimits, CallOutcome, LeaderClient, Repeat};
+pub use operator::{Change, KeySelector, NodeReport, OperatorClient, OperatorError};
