@@ -40,7 +40,18 @@ impl fmt::Display for ChainIdentity {
 
 /// The public key's bytes, as the chain encodes them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-pub struct PublicKey(#[cbor(n(0), with = "minicbor::bytes")] Box<[u8]>);
+pub struct PublicKey(
+    #[cbor(n(0), encode_with = "minicbor::bytes::encode", decode_with = "decode_public_key")] Box<[u8]>,
+);
+
+fn decode_public_key<C>(
+    d: &mut minicbor::Decoder<'_>,
+    _: &mut C,
+) -> Result<Box<[u8]>, minicbor::decode::Error> {
+    let key =
+        PublicKey::new(d.bytes()?).map_err(|_| minicbor::decode::Error::message("invalid public key"))?;
+    Ok(key.0)
+}
 
 /// Why bytes are not accepted as a public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -28,6 +28,11 @@ fn check_epoch(record: &KeyRecord, expected: Epoch) -> Result<(), Denial> {
     }
 }
 
+/// Whether the record stands right after a grant that expected this epoch. Never overflows: the sender chose the number.
+fn follows(record: &KeyRecord, expected: Epoch) -> bool {
+    expected.0.checked_add(1) == Some(record.epoch.0)
+}
+
 fn grant(record: &mut KeyRecord, to: &Holder) -> Verdict {
     let previous = record.holder.replace(to.clone());
     let before = record.epoch;
@@ -39,7 +44,7 @@ fn grant(record: &mut KeyRecord, to: &Holder) -> Verdict {
 /// Takes a lease that nobody holds (R20 to R22, R24).
 pub(crate) fn acquire(record: &mut KeyRecord, holder: &Holder, expected: Epoch) -> Result<Verdict, Denial> {
     check_registered(record, holder)?;
-    if record.holder.as_ref() == Some(holder) && record.epoch == expected.next() {
+    if record.holder.as_ref() == Some(holder) && follows(record, expected) {
         return Ok(already_done(record, Rule::LeaseGranted));
     }
     check_epoch(record, expected)?;
@@ -52,7 +57,7 @@ pub(crate) fn acquire(record: &mut KeyRecord, holder: &Holder, expected: Epoch) 
 /// Revokes and grants in one step (R20, R21, R24). To the present holder it changes nothing.
 pub(crate) fn handover(record: &mut KeyRecord, to: &Holder, expected: Epoch) -> Result<Verdict, Denial> {
     check_registered(record, to)?;
-    let is_duplicate = record.epoch == expected || record.epoch == expected.next();
+    let is_duplicate = record.epoch == expected || follows(record, expected);
     if record.holder.as_ref() == Some(to) && is_duplicate {
         return Ok(already_done(record, Rule::LeaseGranted));
     }

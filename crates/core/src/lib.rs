@@ -6,6 +6,7 @@
 //!
 //! Keeps: S1 no conflict, S3 one holder, S4 monotone watermarks, S6 absent means refuse.
 #![no_std]
+#![deny(clippy::float_arithmetic)] // Rounding may differ between machines; verdicts may not.
 
 extern crate alloc;
 #[cfg(test)]
