@@ -1,2 +1,42 @@
-//! The one binary.
-fn main() {}
+//! The one binary, `interlock`: reads arguments and configuration, calls the crates that do the work, and tells people
+//! and programs how it went.
+//!
+//! May not live here: any rule, any protocol, any durable state.
+
+mod args;
+mod cluster;
+mod codes;
+mod config;
+mod error;
+mod failover;
+mod key;
+mod key_view;
+mod new_files;
+mod operator;
+mod output;
+mod pki;
+
+use args::{Cli, Command, PkiCommand};
+use clap::Parser as _;
+use error::CliError;
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+async fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Pki(PkiCommand::Init(args)) => pki::init(&args),
+        Command::Pki(PkiCommand::Issue(args)) => pki::issue(&args),
+        Command::Key(command) => key::run(&command).await,
+        Command::Failover(args) => failover::run(&args).await,
+        Command::Cluster(command) => cluster::run(&command).await,
+        _ => unreachable!(),
+    }
+}

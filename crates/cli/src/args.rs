@@ -1,0 +1,258 @@
+//! The commands and their arguments, and nothing that happens because of them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Keeps validator keys from double signing, across machines and failovers.
+#[derive(Debug, Parser)]
+#[command(name = "interlock", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Data goes to stdout, everything else to stderr.\n\
+Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 not done (try again), 4 outcome unknown (look, then \
+try again), 5 failed here.\n\
+Every error has a code; docs/errors has a page for each.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make certificates: everything that talks here proves who it is
+    #[command(subcommand)]
+    Pki(PkiCommand),
+    /// Run a guard node
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Run a signer beside a validator node
+    #[command(subcommand)]
+    Signer(SignerCommand),
+    /// Add, look at, freeze and unfreeze keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Hand a key's lease to another signer
+    Failover(FailoverArgs),
+    /// Look at the guard cluster
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Show it all on this machine: a cluster, a chain, two signers, and what happens when they are killed
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    #[default]
+    Table,
+    /// For programs: one line of JSON
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PkiCommand {
+    /// Make a certificate authority: ca.pem and ca.key
+    Init(PkiInitArgs),
+    /// Issue a certificate: <role>-<name>.pem and .key
+    Issue(PkiIssueArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PkiInitArgs {
+    /// Directory of the certificate authority; created when missing
+    #[arg(long, value_name = "PKI")]
+    pub(crate) dir: PathBuf,
+    /// How long the authority is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) valid_days: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PkiIssueArgs {
+    /// Directory of the certificate authority
+    #[arg(long, value_name = "PKI")]
+    pub(crate) dir: PathBuf,
+    /// What the owner may do: node, signer, operator or viewer
+    #[arg(long)]
+    pub(crate) role: String,
+    /// Name of the owner; for a node, its id
+    #[arg(long)]
+    pub(crate) name: String,
+    /// How long the certificate is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) valid_days: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Make an empty data directory, once; prints the cluster id
+    Format(NodeFormatArgs),
+    /// Run the node until it is told to stop
+    Start(NodeStartArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeFormatArgs {
+    /// The node's configuration, node.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Cluster to belong to, as the first node's format printed it; made at random when absent
+    #[arg(long, value_name = "HEX")]
+    pub(crate) cluster_id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeStartArgs {
+    /// The node's configuration, node.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SignerCommand {
+    /// Make the signer's own watermark from what the cluster knows, once
+    Enroll(SignerEnrollArgs),
+    /// Run the signer until it is told to stop
+    Start(SignerStartArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignerEnrollArgs {
+    /// The signer's configuration, signer.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignerStartArgs {
+    /// The signer's configuration, signer.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Tests only: append every signature to this file before it leaves
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) signature_tap: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Put a key under guard
+    Add(KeyAddArgs),
+    /// List all keys
+    List(KeyListArgs),
+    /// Show one key
+    Show(KeyShowArgs),
+    /// Stop all signing with a key, until it is unfrozen
+    Freeze(KeyFreezeArgs),
+    /// Allow signing with a frozen key again
+    Unfreeze(KeyFreezeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyAddArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Name of the key in this cluster
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Chain it signs for, exactly as in the chain's genesis
+    #[arg(long)]
+    pub(crate) chain_id: String,
+    /// Ed25519 public key, as in pub_key.value of priv_validator_key.json
+    #[arg(long, value_name = "BASE64")]
+    pub(crate) public_key: String,
+    /// A signer that may hold the lease; repeat, highest priority first
+    #[arg(long = "signer", value_name = "SIGNER", required = true)]
+    pub(crate) signers: Vec<String>,
+    /// Newest height that the key may have signed before; nothing up to and including it will be signed
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) at_height: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyListArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyShowArgs {
+    /// Name of the key
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyFreezeArgs {
+    /// Name of the key
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Why, for the audit trail
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FailoverArgs {
+    /// Name of the key
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Signer to hand the lease to; absent: the healthy one of highest priority that does not hold it
+    #[arg(long, value_name = "SIGNER")]
+    pub(crate) to: Option<String>,
+    /// Hand it over even when that signer's health is not known to be good
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Why, for the audit trail
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Ask every node how it is
+    Status(ClusterStatusArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterStatusArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OperatorArgs {
+    /// The operator's configuration, operator.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
