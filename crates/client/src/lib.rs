@@ -4,12 +4,20 @@
 //! approval (denied, certainly not committed, unknown) are told apart here, once, and never mixed afterwards.
 //! May not live here: keys, rules, durable state.
 
+mod approve;
 mod channels;
 mod config;
 mod leader;
 mod operator;
+mod permit;
+mod session;
+mod view;
 
+pub use approve::{ApproveOutcome, GetKeyError, Guard, Refusal, ReleaseOutcome, UnknownCause, get_key};
 pub use channels::{Channels, ChannelsError, GUARD_NODES_MAX};
 pub use config::{GuardEndpoint, TlsError, TlsFiles, TlsMaterial};
 pub use leader::{CallLimits, CallOutcome, LeaderClient, Repeat};
 pub use operator::{Change, KeySelector, NodeReport, OperatorClient, OperatorError};
+pub use permit::{EchoMismatch, Permit};
+pub use session::{KeyHealth, SessionIdentity, SessionSettings, Sessions};
+pub use view::KeyView;
