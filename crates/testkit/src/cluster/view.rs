@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::json::{self, JsonError};
 
+/// A signer that the leader has not heard for longer is not counted on.
+const SILENT_MS_MAX: u64 = 1_000;
+
 /// The cluster as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterView {
@@ -72,7 +75,7 @@ impl NodeView {
 impl SignerView {
     fn read(document: &Value) -> Result<Self, JsonError> {
         let name = json::text(document, "/signer")?.to_owned();
-        let mut healthy = true;
+        let mut healthy = json::number(document, "/silent_ms")? <= SILENT_MS_MAX;
         let keys = json::array(document, "/keys")?;
         for key in keys {
             healthy &= json::truth(key, "/fit")? && json::truth(key, "/node_connected")?;
@@ -83,10 +86,43 @@ impl SignerView {
 
 impl KeyView {
     pub(super) fn read(document: &Value) -> Result<Self, JsonError> {
-        let holder = match document.pointer("/lease/holder") {
+        let holder = match document.get("holder") {
             Some(Value::Null) => None,
-            _ => Some(json::text(document, "/lease/holder/signer")?.to_owned()),
+            _ => Some(json::text(document, "/holder")?.to_owned()),
         };
-        Ok(Self { holder, epoch: json::number(document, "/lease/epoch")? })
+        Ok(Self { holder, epoch: json::number(document, "/epoch")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn signer(silent_ms: u64, fit: bool, node_connected: bool) -> Value {
+        json!({"signer": "beta", "silent_ms": silent_ms, "keys": [{"fit": fit, "node_connected": node_connected}]})
+    }
+
+    #[test]
+    fn a_signer_is_healthy_only_when_heard_fit_and_connected() {
+        let healthy = |document: Value| SignerView::read(&document).unwrap().healthy;
+        assert!(healthy(signer(80, true, true)));
+        assert!(!healthy(signer(5_000, true, true)));
+        assert!(!healthy(signer(80, false, true)));
+        assert!(!healthy(signer(80, true, false)));
+        assert!(!healthy(json!({"signer": "beta", "silent_ms": 1, "keys": []})));
+        assert!(SignerView::read(&json!({"signer": "beta", "keys": []})).is_err());
+    }
+
+    #[test]
+    fn null_is_nobody_and_a_missing_field_is_an_error() {
+        let nodes = json!([{"id": 1, "reachable": true}, {"id": 2, "reachable": false}]);
+        let view = ClusterView::read(&json!({"leader": null, "nodes": nodes, "signers": []})).unwrap();
+        assert_eq!((view.leader, view.is_whole()), (None, false));
+        assert!(ClusterView::read(&json!({"nodes": nodes, "signers": []})).is_err());
+        let key = KeyView::read(&json!({"holder": "alpha", "epoch": 3})).unwrap();
+        assert_eq!((key.holder.as_deref(), key.epoch), (Some("alpha"), 3));
+        assert_eq!(KeyView::read(&json!({"holder": null, "epoch": 3})).unwrap().holder, None);
+        assert!(KeyView::read(&json!({"epoch": 3})).is_err());
     }
 }
