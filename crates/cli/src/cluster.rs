@@ -92,9 +92,9 @@ fn read(reports: Vec<NodeReport>) -> Result<ClusterView, CliError> {
 
 fn nobody_answered(reports: Vec<NodeReport>) -> CliError {
     let refusal = reports.into_iter().filter_map(|report| report.status.err()).next();
-    CliError::Operator(refusal.unwrap_or_else(|| OperatorError::Unavailable {
-        message: "no node is configured".to_owned(),
-    }))
+    CliError::Operator(
+        refusal.unwrap_or_else(|| OperatorError::Unavailable { message: "no node is configured".to_owned() }),
+    )
 }
 
 fn read_node(report: &NodeReport) -> NodeView {

@@ -54,8 +54,10 @@ impl ConfigFile {
         if text.len() as u64 > MAX_CONFIG_BYTES {
             return Err(ConfigError::TooLarge { path: path.to_owned() });
         }
-        let value = toml::from_str(&text)
-            .map_err(|error| ConfigError::Wrong { path: path.to_owned(), problem: describe(&text, &error) })?;
+        let value = toml::from_str(&text).map_err(|error| ConfigError::Wrong {
+            path: path.to_owned(),
+            problem: describe(&text, &error),
+        })?;
         Ok((Self { path: path.to_owned() }, value))
     }
 
@@ -155,9 +157,6 @@ mod tests {
         let mut absolute = PathBuf::from("/srv/ca.pem");
         file.resolve(&mut relative);
         file.resolve(&mut absolute);
-        assert_eq!(
-            (relative, absolute),
-            (PathBuf::from("etc/ca.pem"), PathBuf::from("/srv/ca.pem"))
-        );
+        assert_eq!((relative, absolute), (PathBuf::from("etc/ca.pem"), PathBuf::from("/srv/ca.pem")));
     }
 }

@@ -31,8 +31,7 @@ pub(crate) async fn run(args: &FailoverArgs) -> Result<(), CliError> {
     let lease = client.failover(request).await?;
     let missing = || CliError::Answer { problem: "the new lease has no holder".to_owned() };
     let holder = interlock_proto::holder_from_wire(lease.holder.as_ref().ok_or_else(missing)?)?;
-    let view =
-        FailoverView { key: args.name.clone(), holder: holder.signer.to_string(), epoch: lease.epoch };
+    let view = FailoverView { key: args.name.clone(), holder: holder.signer.to_string(), epoch: lease.epoch };
     output::show(args.output, &view, |view| {
         format!("{} is now held by {} (epoch {})\n", view.key, view.holder, view.epoch)
     })

@@ -94,7 +94,8 @@ mod tests {
     fn nothing_but_the_files_is_left() {
         let directory = tempfile::tempdir().unwrap();
         create_all(directory.path(), &[file(directory.path().join("only"))]).unwrap();
-        let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["only"]);
     }
 }

@@ -49,7 +49,8 @@ pub(crate) fn table<const COLUMNS: usize>(
     }
     let mut text = String::new();
     for line in &lines {
-        let cells: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
@@ -62,7 +63,8 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let text = table(["NAME", "EPOCH"], [["a-long-name".into(), "7".into()], ["b".into(), String::new()]]);
+        let text =
+            table(["NAME", "EPOCH"], [["a-long-name".into(), "7".into()], ["b".into(), String::new()]]);
         assert_eq!(text, "NAME         EPOCH\na-long-name  7\nb\n");
     }
 }

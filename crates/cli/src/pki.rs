@@ -56,7 +56,10 @@ impl PkiError {
 /// `interlock pki init`.
 pub(crate) fn init(args: &PkiInitArgs) -> Result<(), CliError> {
     let certificate = create_authority(&args.dir, args.valid_days)?;
-    output::note(&format!("made {}; whoever has ca.key can issue operators: keep it offline", certificate.display()));
+    output::note(&format!(
+        "made {}; whoever has ca.key can issue operators: keep it offline",
+        certificate.display()
+    ));
     Ok(())
 }
 

@@ -1,0 +1,50 @@
+//! Help and usage errors, frozen: scripts and fingers rely on them.
+
+use crate::support::{Scratch, golden};
+
+#[test]
+fn help_of_every_command() {
+    let lines = [
+        "--help",
+        "pki --help",
+        "pki init --help",
+        "pki issue --help",
+        "node --help",
+        "node format --help",
+        "node start --help",
+        "signer --help",
+        "signer enroll --help",
+        "signer start --help",
+        "key --help",
+        "key add --help",
+        "key list --help",
+        "key show --help",
+        "key freeze --help",
+        "key unfreeze --help",
+        "failover --help",
+        "cluster status --help",
+        "demo --help",
+    ];
+    let transcript = Scratch::new().transcript(&lines);
+    assert!(!transcript.contains("signature-tap"), "the tap is for tests only and must not be advertised");
+    golden("help.txt", &transcript);
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_prints_nothing_on_stdout() {
+    let lines = [
+        "",
+        "nod start",
+        "node start",
+        "pki issue --dir pki --role node",
+        "pki init --dir pki --valid-days 0",
+        "key add --config o.toml --name val --chain-id c --public-key x --signer a --at-height minus-one",
+        "failover val --config o.toml",
+    ];
+    let scratch = Scratch::new();
+    for line in lines {
+        let ended = scratch.run(line);
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{line}: {ended:?}");
+    }
+    golden("usage.txt", &scratch.transcript(&lines));
+}
