@@ -20,6 +20,11 @@ impl PeerId {
         id.copy_from_slice(&digest[..PEER_ID_LEN]);
         Self(id)
     }
+
+    /// The 20 bytes. A validator's address is made from its consensus key in the same way.
+    pub fn as_bytes(&self) -> &[u8; PEER_ID_LEN] {
+        &self.0
+    }
 }
 
 impl fmt::Display for PeerId {
