@@ -1,4 +1,5 @@
 //! The real disk: modes, the lock across processes, and errors that tell cases apart.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,4 +1,5 @@
 //! The record file under power cuts, failed syncs and damage: an acknowledged update is never taken back.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

@@ -71,7 +71,8 @@ impl Batch {
         }
         let mut encoded = vec![BATCH_VERSION];
         // Encoding into a Vec fails only if a type's own encoder refuses a value; that must not reach the log.
-        minicbor::encode(&commands, &mut encoded).map_err(|error| BatchError::Malformed(error.to_string()))?;
+        minicbor::encode(&commands, &mut encoded)
+            .map_err(|error| BatchError::Malformed(error.to_string()))?;
         if encoded.len() > BATCH_BYTES_MAX {
             return Err(BatchError::TooLarge { bytes: encoded.len(), limit: BATCH_BYTES_MAX });
         }
@@ -94,7 +95,10 @@ impl Batch {
         let commands: Vec<Command> =
             decoder.decode().map_err(|error| BatchError::Malformed(error.to_string()))?;
         if decoder.position() != body.len() {
-            return Err(BatchError::Malformed(format!("{} bytes follow it", body.len() - decoder.position())));
+            return Err(BatchError::Malformed(format!(
+                "{} bytes follow it",
+                body.len() - decoder.position()
+            )));
         }
         if commands.is_empty() {
             return Err(BatchError::Empty);

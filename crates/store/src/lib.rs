@@ -5,12 +5,19 @@
 //! retried: it stops the process.
 
 pub mod batch;
+mod codec;
+pub mod fatal;
+mod log_store;
+mod log_view;
 pub mod snapshot;
 pub mod types;
+pub mod wal;
 
 pub use batch::{Batch, BatchError};
+pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};
+pub use log_store::{LogReader, LogStore};
 pub use snapshot::SnapshotData;
 pub use types::{
-    Entry, GuardNode, LeaderId, LogId, Membership, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig,
-    Verdicts, Vote,
+    Entry, GuardNode, LeaderId, LogId, Membership, Payload, Snapshot, SnapshotMeta, StoredMembership,
+    TypeConfig, Verdicts, Vote,
 };

@@ -1,0 +1,86 @@
+//! What happens when a write or a sync fails: the store is poisoned and the process stops.
+//!
+//! After a failed sync nobody knows what is durable, and a second attempt that succeeds proves nothing, because the
+//! kernel has already dropped the pages. So nothing is retried and nothing is acknowledged afterwards (S5).
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::sync::{Arc, OnceLock};
+
+use thiserror::Error;
+
+/// Exit code of a process that stopped because its storage failed (EX_IOERR of sysexits.h).
+pub const EXIT_STORAGE_FAILED: i32 = 74;
+
+/// The first storage failure. Every later call on the store returns the same one.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+#[error(
+    "storage failed while trying to {doing}: {cause}. What is durable is unknown, so this process stops. \
+     Check the disk, then start it again"
+)]
+pub struct FatalError {
+    /// What was being done.
+    pub doing: String,
+    /// What the disk said.
+    pub cause: String,
+}
+
+impl From<FatalError> for io::Error {
+    fn from(error: FatalError) -> io::Error {
+        io::Error::other(error)
+    }
+}
+
+/// What to do about a [`FatalError`]. A real process stops in it; a test records it.
+#[derive(Clone)]
+pub struct FatalHook(Arc<dyn Fn(&FatalError) + Send + Sync>);
+
+impl FatalHook {
+    /// Calls `hook` once, on the thread that met the failure, before anybody is told of it.
+    pub fn new(hook: impl Fn(&FatalError) + Send + Sync + 'static) -> FatalHook {
+        FatalHook(Arc::new(hook))
+    }
+
+    /// The hook of a real process: the reason to stderr, then exit with [`EXIT_STORAGE_FAILED`].
+    pub fn stop_process() -> FatalHook {
+        FatalHook::new(|error| {
+            // If stderr is gone too, the exit code still tells.
+            let _ = writeln!(io::stderr(), "interlock: {error}");
+            std::process::exit(EXIT_STORAGE_FAILED);
+        })
+    }
+}
+
+impl fmt::Debug for FatalHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FatalHook")
+    }
+}
+
+/// The store's single point of failure, shared by all its parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Fatal {
+    hook: FatalHook,
+    raised: Arc<OnceLock<FatalError>>,
+}
+
+impl Fatal {
+    pub(crate) fn new(hook: FatalHook) -> Fatal {
+        Fatal { hook, raised: Arc::new(OnceLock::new()) }
+    }
+
+    /// Poisons the store. Returns the first failure, which may be an earlier one.
+    pub(crate) fn raise(&self, doing: &str, cause: &dyn StdError) -> FatalError {
+        let error = FatalError { doing: doing.to_owned(), cause: cause.to_string() };
+        if self.raised.set(error.clone()).is_ok() {
+            (self.hook.0)(&error);
+        }
+        self.raised.get().cloned().unwrap_or(error)
+    }
+
+    /// Refuses when the store is poisoned.
+    pub(crate) fn check(&self) -> Result<(), FatalError> {
+        self.raised.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
