@@ -1,4 +1,5 @@
 //! Sessions: what they report, what they learn, and how they come back.
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 mod fake_guard;
 
