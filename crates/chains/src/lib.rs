@@ -3,7 +3,7 @@
 //!
 //! May not live here: rules about what may be signed (they are in core), I/O, keys, signatures being made.
 //!
-//! Keeps: the payload digest of an intent covers everything that would make two signatures conflict, and the bytes to sign
-//! come from the same message as the digest. A message that is not understood in full is refused.
+//! Keeps: the payload digest of an intent covers everything that would make two signatures conflict, and the bytes to
+//! sign come from the same message as the digest. A message that is not understood in full is refused.
 
 pub mod cometbft;

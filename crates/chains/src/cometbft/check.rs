@@ -4,7 +4,6 @@ use super::error::{REQUEST_TEXT_MAX_CHARS, RequestError};
 use interlock_core::cometbft::{Position, Step};
 use interlock_core::{ChainId, Digest};
 use interlock_privval::{BlockId, Timestamp};
-use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 const HASH_BYTES: usize = 32;
@@ -44,7 +43,9 @@ pub(super) fn block_digest(block_id: &BlockId) -> Result<Option<Digest>, Request
             parts_hash_len: parts.hash.len(),
         });
     }
-    Ok(Some(sha256(&block_id.encode_to_vec())))
+    // All three have a fixed length here, so that no two block ids give the same bytes.
+    let fixed_form = [block_id.hash.as_slice(), &parts.total.to_be_bytes(), &parts.hash].concat();
+    Ok(Some(sha256(&fixed_form)))
 }
 
 pub(super) fn timestamp(given: Option<Timestamp>, field: &'static str) -> Result<Timestamp, RequestError> {

@@ -1,7 +1,7 @@
 //! Proposals.
 //!
-//! Keeps: the intent's payload is the digest of the very bytes that [`ProposalToSign::sign_bytes`] gives, timestamp included:
-//! a node copies back the signature alone, so another timestamp is another message.
+//! Keeps: the intent's payload is the digest of the very bytes that [`ProposalToSign::sign_bytes`] gives, timestamp
+//! included: a node copies back the signature alone, so another timestamp is another message.
 
 use super::check;
 use super::error::RequestError;

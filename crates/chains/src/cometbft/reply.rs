@@ -63,8 +63,8 @@ impl RequestKind {
     }
 }
 
-/// The reply that refuses for good: the node gives up this step and does not ask again. For whatever may still be signed
-/// later, answer nothing of this kind. A long text is cut to [`ERROR_TEXT_MAX_BYTES`].
+/// The reply that refuses for good: the node gives up this step and does not ask again. So it is no answer for what may
+/// still be signed a moment later. A long text is cut to [`ERROR_TEXT_MAX_BYTES`].
 #[must_use]
 pub fn error_reply(kind: RequestKind, text: &str) -> Message {
     let end = text.floor_char_boundary(ERROR_TEXT_MAX_BYTES);

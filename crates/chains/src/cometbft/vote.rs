@@ -1,6 +1,7 @@
 //! Prevotes and precommits.
 //!
-//! Keeps: the intent's payload is the digest of the very bytes that [`VoteToSign::sign_bytes`] gives, but for the timestamp.
+//! Keeps: the intent's payload is the digest of the very bytes that [`VoteToSign::sign_bytes`] gives, but for the
+//! timestamp.
 
 use super::check;
 use super::error::RequestError;
