@@ -155,10 +155,13 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Lets `node0a` sign with the guarded key file itself: a network without a guard, to compare with.
-    pub fn without_guard(self) -> Result<Self, LayoutError> {
-        let target = self.homes[GUARDED_NODES[0]].directory.join("config/priv_validator_key.json");
-        std::fs::copy(&self.identity.key_file, &target).map_err(file_error(&target))?;
+    /// Copies the guarded key file into the homes of `nodes`, which then sign by themselves: one node for a network to
+    /// compare with, two for one that double-signs.
+    pub fn with_key_on(self, nodes: &[&str]) -> Result<Self, LayoutError> {
+        for name in nodes {
+            let target = self.homes[*name].directory.join("config/priv_validator_key.json");
+            std::fs::copy(&self.identity.key_file, &target).map_err(file_error(&target))?;
+        }
         Ok(self)
     }
 
