@@ -1,7 +1,11 @@
 //! The networks of the real-chain run without any guard: what later goes wrong is not the harness, and a double sign
 //! that the guard would let through is seen on chain.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failed step is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a failed step is a failed test; one not run says so"
+)]
 
 use std::path::Path;
 use std::time::Duration;
