@@ -3,7 +3,7 @@
 use crate::build::{Machine, add_key, intent};
 use interlock_core::cometbft::{Position, Step};
 use interlock_core::key::PUBLIC_KEY_MAX_BYTES;
-use interlock_core::{Policy, PublicKey, Rule, State};
+use interlock_core::{AuditChain, LogPosition, Policy, PublicKey, Rule, State, Verdict};
 
 #[test]
 fn rules_travel_by_number() {
@@ -40,4 +40,27 @@ fn a_cut_state_does_not_decode() {
     for len in 0..bytes.len() {
         assert!(minicbor::decode::<State>(&bytes[..len]).is_err(), "cut at {len} of {} bytes", bytes.len());
     }
+}
+
+/// Every part of an item counts: the chain before it, its place, the command, the verdict.
+#[test]
+fn the_audit_chain_covers_every_part_of_an_item() {
+    let mut machine = Machine::new();
+    let (one, two) = (add_key(0, 0, Policy::default()), add_key(1, 0, Policy::default()));
+    let at = |log_index, item| LogPosition { log_index, item };
+    let (changed, other) = (machine.apply(&one), Verdict::Changed { version: 2 });
+    let start = AuditChain::start();
+    let links = [
+        start.extend(at(1, 0), &one, &changed),
+        start.extend(at(2, 0), &one, &changed),
+        start.extend(at(1, 1), &one, &changed),
+        start.extend(at(1, 0), &two, &changed),
+        start.extend(at(1, 0), &one, &other),
+        start.extend(at(1, 0), &one, &changed).extend(at(1, 0), &one, &changed),
+        start,
+    ];
+    for (index, link) in links.iter().enumerate() {
+        assert!(!links[..index].contains(link), "link {index} equals an earlier one");
+    }
+    assert_eq!(machine.state.audit_chain(), links[0]);
 }

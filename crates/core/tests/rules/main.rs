@@ -8,3 +8,4 @@ mod filepv;
 mod lock;
 mod oracle;
 mod properties;
+mod regressions;

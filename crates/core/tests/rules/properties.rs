@@ -6,7 +6,8 @@ use crate::build::{CLUSTER, Machine, STEPS, add_key, holder, intent, key_id};
 use crate::oracle::Oracle;
 use interlock_core::cometbft::Position;
 use interlock_core::{
-    Action, ClusterId, Command, Epoch, Intent, KeyName, Policy, Reason, Rule, State, Verdict, Watermark,
+    Action, ClusterId, Command, Epoch, Intent, KeyName, KeyRecord, Policy, Reason, Rule, State, Verdict,
+    Watermark,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -40,7 +41,7 @@ enum Verb {
     /// By a holder, or (most often) by whoever holds the lease now.
     Approve {
         by: Option<(u8, u8)>,
-        at: Position,
+        at: Place,
         block: u8,
         seconds: i64,
         node: u8,
@@ -49,25 +50,52 @@ enum Verb {
     Unfreeze,
 }
 
-fn position() -> impl Strategy<Value = Position> {
-    let height = prop_oneof![9 => 1_u64..6, 1 => 6_u64..40];
-    (height, 0_u32..3, 0_usize..3).prop_map(|(height, round, step)| Position {
-        height,
-        round,
-        step: STEPS[step],
-    })
+/// Where: anywhere, or (most often) some steps from the newest approval, as a chain goes.
+#[derive(Clone, Debug)]
+enum Place {
+    At(Position),
+    Steps(i64),
+}
+
+const ROUNDS: u64 = 5;
+
+fn place() -> impl Strategy<Value = Place> {
+    let anywhere = (1_u64..40, 0_u64..ROUNDS, 0_u64..3)
+        .prop_map(|(height, round, step)| Place::At(position((height * ROUNDS + round) * 3 + step)));
+    prop_oneof![1 => anywhere, 4 => (-2_i64..4).prop_map(Place::Steps), 1 => (0_i64..20).prop_map(Place::Steps)]
+}
+
+/// Positions in a row.
+fn position(ordinal: u64) -> Position {
+    let (round, step) = (ordinal / 3, ordinal % 3);
+    let round_of_height = u32::try_from(round % ROUNDS).unwrap();
+    Position { height: round / ROUNDS, round: round_of_height, step: STEPS[usize::try_from(step).unwrap()] }
+}
+
+fn resolve(place: &Place, record: Option<&KeyRecord>) -> Position {
+    let steps = match place {
+        Place::At(position) => return *position,
+        Place::Steps(steps) => *steps,
+    };
+    let newest = record.and_then(|record| {
+        let Watermark::Cometbft(watermark) = &record.watermark;
+        watermark.last.as_ref().map(|last| last.position)
+    });
+    let ordinal =
+        newest.map_or(ROUNDS * 3, |at| (at.height * ROUNDS + u64::from(at.round)) * 3 + at.step as u64 - 1);
+    position(ordinal.saturating_add_signed(steps))
 }
 
 fn verb() -> impl Strategy<Value = Verb> {
     let who = || (0_u8..3, 1_u8..3);
     let by = prop_oneof![5 => Just(None), 1 => who().prop_map(Some)];
     prop_oneof![
-        2 => (0_u64..3, any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
+        2 => (0_u64..3, prop::bool::weighted(0.8), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
             .prop_map(|(floor, lock_rule, steal_name, no_signers)| Verb::Add { floor, lock_rule, steal_name, no_signers }),
         4 => who().prop_map(|(signer, process)| Verb::Acquire(signer, process)),
         2 => who().prop_map(|(signer, process)| Verb::Release(signer, process)),
         3 => who().prop_map(|(signer, process)| Verb::Handover(signer, process)),
-        24 => (by, position(), 0_u8..3, 0_i64..2, 0_u8..2)
+        24 => (by, place(), 0_u8..5, 0_i64..2, 0_u8..2)
             .prop_map(|(by, at, block, seconds, node)| Verb::Approve { by, at, block, seconds, node }),
         1 => any::<bool>().prop_map(Verb::Freeze),
         2 => Just(Verb::Unfreeze),
@@ -116,7 +144,12 @@ fn command(state: &State, step: &Step) -> Command {
                 .map(|(signer, process)| holder(signer, process))
                 .or(current)
                 .unwrap_or_else(|| holder(0, 1));
-            let intent = Intent::Cometbft(intent(*at, *block, *seconds, ["n1", "n2"][usize::from(*node)]));
+            let intent = Intent::Cometbft(intent(
+                resolve(at, record),
+                *block,
+                *seconds,
+                ["n1", "n2"][usize::from(*node)],
+            ));
             Action::Approve { holder: by, epoch, intent }
         }
         Verb::Freeze(other) => {
