@@ -113,7 +113,7 @@ fn a_reply_echoes_nothing_big() {
     assert_eq!((answer.vote.height, answer.vote.validator_index), (big.height, big.validator_index));
 }
 
-/// The vote of CometBFT's own privval vectors. The expected bytes were encoded by another program, from the specification.
+/// The vote of CometBFT's own privval vectors. Another program encoded the expected bytes, from the specification.
 #[test]
 fn a_golden_vote_gives_golden_bytes_and_digests() {
     let hash = |text| hex::decode(text).unwrap();
