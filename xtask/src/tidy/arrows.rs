@@ -58,7 +58,7 @@ const ARROWS: [Arrow; 14] = [
 ];
 
 /// Outside crates with one home. Kind "tests" counts as use too: a test has no business with them elsewhere.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 8] = [
     ("openraft", &[STORE, NODE]),
     ("sled", &[STORE]),
     ("prost", &[PROTO, PRIVVAL]),
@@ -67,7 +67,6 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("protox", &[PROTO]),
     ("tonic", &[PROTO, NODE, CLIENT]),
     ("ed25519-dalek", &[SIGNER, PRIVVAL, TOYCHAIN, TESTKIT]),
-    ("rcgen", &[CLI]),
 ];
 
 /// What the rule book may use: nothing that reads a clock, a file, a socket or chance.
