@@ -4,20 +4,32 @@
 //! `interlock-disk`. Invariant (S5): nothing is acknowledged before it is synced, and a failed write is never
 //! retried: it stops the process.
 
+pub mod audit;
 pub mod batch;
 mod codec;
 pub mod fatal;
+pub mod identity;
 mod log_store;
 mod log_view;
 pub mod snapshot;
+pub mod state_machine;
+mod store;
 pub mod types;
 pub mod wal;
 
+#[cfg(test)]
+mod tests;
+
+pub use audit::{AuditOptions, AuditReader, AuditRecord, IndexStatus};
 pub use batch::{Batch, BatchError};
 pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};
+pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};
 pub use log_store::{LogReader, LogStore};
-pub use snapshot::SnapshotData;
+pub use snapshot::{SnapshotData, SnapshotError};
+pub use state_machine::{Applied, AppliedEntry, SnapshotBuilder, StateHandle, StateMachine};
+pub use store::{Store, StoreOpenError, StoreOptions};
 pub use types::{
     Entry, GuardNode, LeaderId, LogId, Membership, Payload, Snapshot, SnapshotMeta, StoredMembership,
     TypeConfig, Verdicts, Vote,
 };
+pub use wal::WalOptions;

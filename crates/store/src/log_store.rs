@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::ops::RangeBounds;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -218,21 +218,5 @@ impl RaftLogReader<TypeConfig> for LogReader {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
         self.shared.read(start..end, LIMITED_READ_BYTES_MAX)
-    }
-
-    async fn get_key_log_ids(&mut self, range: RangeInclusive<LogId>) -> Result<Vec<LogId>, io::Error> {
-        let bounds = (Bound::Included(range.start().index()), Bound::Included(range.end().index()));
-        let mut key_ids: Vec<LogId> = Vec::new();
-        let mut last = None;
-        for id in self.shared.view().log_ids(bounds) {
-            if key_ids.last().is_none_or(|known| known.committed_leader_id() != id.committed_leader_id()) {
-                key_ids.push(id);
-            }
-            last = Some(id);
-        }
-        if last.is_some() && key_ids.last() != last.as_ref() {
-            key_ids.extend(last);
-        }
-        Ok(key_ids)
     }
 }

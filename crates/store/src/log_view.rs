@@ -207,12 +207,6 @@ impl LogView {
         self.entries.back().map(|held| held.log_id).or(self.purged)
     }
 
-    /// Ids of the entries in a range, oldest first.
-    pub(crate) fn log_ids(&self, range: impl RangeBounds<u64>) -> impl Iterator<Item = LogId> + '_ {
-        let (start, end) = self.positions(range);
-        self.entries.range(start..end).map(|held| held.log_id)
-    }
-
     /// Entries in a range, until their encodings exceed `bytes_max`; at least one if there is one.
     pub(crate) fn find(&self, range: impl RangeBounds<u64>, bytes_max: usize) -> Result<Vec<Found>, String> {
         let (start, end) = self.positions(range);

@@ -1,0 +1,282 @@
+//! openraft's state machine: the rule book's state in memory, fed by committed entries, kept by snapshots.
+//!
+//! Restarts from the newest snapshot plus the log. Invariants: entries are applied in order, each item of a batch one by
+//! one; a response is sent only after its entry is applied; the state never goes back (S4).
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures::{Stream, StreamExt as _};
+use interlock_core::{AuditChain, ClusterId, LogPosition, State};
+use interlock_disk::DirectoryLock;
+use openraft::OptionalSend;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use tokio::sync::{broadcast, watch};
+
+use crate::audit::{AuditRecord, AuditTrail};
+use crate::batch::Batch;
+use crate::fatal::Fatal;
+use crate::snapshot::{self, SnapshotData, SnapshotError, SnapshotFiles};
+use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Verdicts};
+
+/// Applied entries that a slow subscriber may lag behind before it loses some (and is told so).
+pub const APPLIED_CHANNEL_ENTRIES: usize = 4096;
+
+/// The state and where in the log it stands.
+#[derive(Debug)]
+pub struct Applied {
+    /// The rule book's state.
+    pub state: State,
+    /// The newest applied entry.
+    pub last_applied: Option<LogId>,
+    /// The newest applied membership.
+    pub membership: StoredMembership,
+}
+
+/// One applied entry with commands, for those who push grants and progress.
+#[derive(Debug, Clone)]
+pub struct AppliedEntry {
+    /// The entry.
+    pub log_id: LogId,
+    /// Its commands.
+    pub batch: Batch,
+    /// The verdict of each.
+    pub verdicts: Verdicts,
+    /// The audit chain after each.
+    pub chain: Vec<AuditChain>,
+}
+
+/// openraft's state machine. Clones share it.
+#[derive(Debug, Clone)]
+pub struct StateMachine {
+    shared: Arc<Shared>,
+}
+
+/// Reads the applied state and hears of changes. Cheap to clone.
+#[derive(Clone)]
+pub struct StateHandle {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for StateHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateHandle")
+            .field("applied", &*self.shared.progress.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a snapshot of the state at the moment it was made.
+#[derive(Debug)]
+pub struct SnapshotBuilder {
+    shared: Arc<Shared>,
+    meta: SnapshotMeta,
+    state: State,
+}
+
+#[derive(Debug)]
+struct Shared {
+    cluster: ClusterId,
+    applied: RwLock<Applied>,
+    progress: watch::Sender<Option<LogId>>,
+    entries: broadcast::Sender<Arc<AppliedEntry>>,
+    snapshots: Mutex<SnapshotFiles>,
+    fatal: Fatal,
+    audit: AuditTrail,
+    /// Released after the audit trail has closed: fields are dropped in order.
+    _lock: Arc<DirectoryLock>,
+}
+
+impl StateMachine {
+    /// Starts from the newest snapshot, or from the state of a new cluster.
+    pub(crate) fn new(
+        cluster: ClusterId,
+        snapshots: SnapshotFiles,
+        state: Option<State>,
+        audit: AuditTrail,
+        fatal: Fatal,
+        lock: Arc<DirectoryLock>,
+    ) -> StateMachine {
+        let meta = snapshots.current().map(|current| current.meta).unwrap_or_default();
+        let applied = Applied {
+            state: state.unwrap_or_else(|| State::genesis(cluster)),
+            last_applied: meta.last_log_id,
+            membership: meta.last_membership,
+        };
+        let shared = Shared {
+            cluster,
+            progress: watch::Sender::new(applied.last_applied),
+            applied: RwLock::new(applied),
+            entries: broadcast::Sender::new(APPLIED_CHANNEL_ENTRIES),
+            snapshots: Mutex::new(snapshots),
+            fatal,
+            audit,
+            _lock: lock,
+        };
+        StateMachine { shared: Arc::new(shared) }
+    }
+
+    /// A handle to read the state and hear of changes.
+    pub fn handle(&self) -> StateHandle {
+        StateHandle { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl StateHandle {
+    /// Calls `read` with the state, which does not change meanwhile: keep it short, apply waits for it.
+    pub fn read<T>(&self, read: impl FnOnce(&Applied) -> T) -> T {
+        read(&self.shared.applied.read().expect(NOT_POISONED))
+    }
+
+    /// The newest applied entry, now and later.
+    pub fn progress(&self) -> watch::Receiver<Option<LogId>> {
+        self.shared.progress.subscribe()
+    }
+
+    /// Each entry with commands, from now on, after it was applied. Entries inside a snapshot from another node are not
+    /// among them; a subscriber that lags, or sees [`StateHandle::progress`] jump, reads the state instead.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<AppliedEntry>> {
+        self.shared.entries.subscribe()
+    }
+}
+
+/// A panic while the state was changed leaves it half changed: fail on, do not serve it.
+const NOT_POISONED: &str = "nobody panicked while changing the state";
+
+impl Shared {
+    fn apply(&self, log_id: LogId, payload: Payload) -> (Verdicts, Option<Arc<AppliedEntry>>) {
+        let mut applied = self.applied.write().expect(NOT_POISONED);
+        assert!(applied.last_applied < Some(log_id), "entries are applied in order, each once");
+        let entry = match payload {
+            Payload::Blank => None,
+            Payload::Membership(membership) => {
+                applied.membership = StoredMembership::new(Some(log_id), membership);
+                None
+            }
+            Payload::Normal(batch) => Some(apply_batch(&mut applied.state, log_id, batch)),
+        };
+        applied.last_applied = Some(log_id);
+        drop(applied);
+        self.progress.send_replace(Some(log_id));
+        let verdicts = entry.as_ref().map(|entry| entry.verdicts.clone()).unwrap_or_default();
+        (verdicts, entry.map(Arc::new))
+    }
+
+    fn install(&self, announced: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
+        let (meta, state) = snapshot::decode(&data, self.cluster).map_err(io::Error::other)?;
+        if meta != *announced {
+            let (found, announced) = (meta.last_log_id, announced.last_log_id);
+            return Err(io::Error::other(SnapshotError::NotAsAnnounced { found, announced }));
+        }
+        self.check_not_back(meta.last_log_id)?;
+        self.keep(&Snapshot { meta: meta.clone(), snapshot: data })?;
+        let mut applied = self.applied.write().expect(NOT_POISONED);
+        let last_applied = meta.last_log_id;
+        *applied = Applied { state, last_applied, membership: meta.last_membership };
+        drop(applied);
+        self.progress.send_replace(last_applied);
+        Ok(())
+    }
+
+    fn check_not_back(&self, found: Option<LogId>) -> Result<(), io::Error> {
+        let applied = self.applied.read().expect(NOT_POISONED).last_applied;
+        if found < applied {
+            return Err(io::Error::other(SnapshotError::GoesBack { found, applied }));
+        }
+        Ok(())
+    }
+
+    fn keep(&self, snapshot: &Snapshot) -> Result<(), io::Error> {
+        let mut files = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        files.keep(snapshot).map_err(|error| self.fatal.raise("write a snapshot", &error).into())
+    }
+}
+
+fn apply_batch(state: &mut State, log_id: LogId, batch: Batch) -> AppliedEntry {
+    let count = batch.commands().len();
+    let (mut verdicts, mut chain) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    // A batch has far fewer than 2^32 items.
+    for (item, command) in (0_u32..).zip(batch.commands()) {
+        verdicts.push(state.apply(LogPosition { log_index: log_id.index(), item }, command));
+        chain.push(state.audit_chain());
+    }
+    AppliedEntry { log_id, batch, verdicts: Verdicts(verdicts), chain }
+}
+
+fn audit_records(entry: &AppliedEntry) -> Vec<AuditRecord> {
+    let items = entry.batch.commands().iter().zip(&entry.verdicts.0).zip(&entry.chain);
+    (0_u32..)
+        .zip(items)
+        .map(|(item, ((command, verdict), chain))| AuditRecord {
+            at: LogPosition { log_index: entry.log_id.index(), item },
+            command: command.clone(),
+            verdict: verdict.clone(),
+            chain: *chain,
+        })
+        .collect()
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let applied = self.shared.applied.read().expect(NOT_POISONED);
+        Ok((applied.last_applied, applied.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(next) = entries.next().await {
+            self.shared.fatal.check()?;
+            let (entry, responder) = next?;
+            let (verdicts, applied) = self.shared.apply(entry.log_id, entry.payload);
+            if let Some(responder) = responder {
+                responder.send(verdicts);
+            }
+            let Some(applied) = applied else { continue };
+            let records = audit_records(&applied);
+            // Nobody may be subscribed.
+            let _ = self.shared.entries.send(applied);
+            self.shared.audit.append(records).await?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        let applied = self.shared.applied.read().expect(NOT_POISONED);
+        let meta =
+            SnapshotMeta { last_log_id: applied.last_applied, last_membership: applied.membership.clone() };
+        SnapshotBuilder { shared: Arc::clone(&self.shared), meta, state: applied.state.clone() }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> Result<(), io::Error> {
+        self.shared.fatal.check()?;
+        self.shared.install(meta, snapshot)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        Ok(self.shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner).current())
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        self.shared.fatal.check()?;
+        // The log may forget what the snapshot covers, so the audit trail must have it first.
+        self.shared.audit.sync().await?;
+        let data = snapshot::encode(&self.meta, &self.state).map_err(io::Error::other)?;
+        let snapshot = Snapshot { meta: self.meta.clone(), snapshot: data };
+        self.shared.keep(&snapshot)?;
+        Ok(snapshot)
+    }
+}

@@ -1,0 +1,132 @@
+//! One door to everything a guard node keeps.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use interlock_disk::{Disk, DiskError};
+use thiserror::Error;
+
+use crate::audit::{AuditOptions, AuditReader, AuditTrail};
+use crate::fatal::{Fatal, FatalHook};
+use crate::identity::{
+    self, AUDIT_DIRECTORY, Expected, Identity, IdentityError, LOG_DIRECTORY, SNAPSHOT_DIRECTORY,
+};
+use crate::log_store::LogStore;
+use crate::snapshot::{SnapshotFiles, SnapshotOpenError};
+use crate::state_machine::{StateHandle, StateMachine};
+use crate::types::LogId;
+use crate::wal::{Owner, WalOpenError, WalOptions, WalOptionsError};
+
+/// Settings of a store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The write-ahead log.
+    pub wal: WalOptions,
+    /// The audit trail.
+    pub audit: AuditOptions,
+    /// What to do when a write or a sync fails: [`FatalHook::stop_process`] in a real process.
+    pub on_fatal: FatalHook,
+}
+
+impl StoreOptions {
+    /// The defaults, with this hook.
+    pub fn new(on_fatal: FatalHook) -> StoreOptions {
+        StoreOptions { wal: WalOptions::default(), audit: AuditOptions::default(), on_fatal }
+    }
+}
+
+/// An open data directory. It stays locked until all parts are dropped.
+#[derive(Debug)]
+pub struct Store {
+    /// Whose data it is.
+    pub identity: Identity,
+    /// For openraft.
+    pub log: LogStore,
+    /// For openraft.
+    pub machine: StateMachine,
+    /// For everybody who reads the applied state.
+    pub state: StateHandle,
+    /// For everybody who reads the audit trail.
+    pub audit: AuditReader,
+}
+
+/// Why a data directory does not open.
+#[derive(Debug, Error)]
+pub enum StoreOpenError {
+    /// Whose data it is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A setting.
+    #[error(transparent)]
+    Options(#[from] WalOptionsError),
+    /// The write-ahead log.
+    #[error(transparent)]
+    Log(#[from] WalOpenError),
+    /// The snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotOpenError),
+    /// The log was purged on the strength of a snapshot that is gone.
+    #[error(
+        "the log of {} begins after {purged}, but the newest snapshot covers {snapshot:?}: a snapshot is missing. Replace \
+         this node by a new one",
+        path.display()
+    )]
+    SnapshotMissing {
+        /// The data directory.
+        path: PathBuf,
+        /// The newest purged entry.
+        purged: LogId,
+        /// What the newest snapshot covers.
+        snapshot: Option<LogId>,
+    },
+    /// The audit trail, or the device.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Store {
+    /// Opens a formatted data directory, alone.
+    ///
+    /// # Errors
+    /// When it is not formatted, locked, of another node, cluster or newer format, or when anything that was once
+    /// durable does not read. Nothing is created that should have been there.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        expected: Expected,
+        options: &StoreOptions,
+    ) -> Result<Store, StoreOpenError> {
+        options.wal.check()?;
+        let (identity, lock) = identity::open(disk.as_ref(), path, expected)?;
+        let lock = Arc::new(lock);
+        let fatal = Fatal::new(options.on_fatal.clone());
+        let (snapshots, state) =
+            SnapshotFiles::open(Arc::clone(&disk), path.join(SNAPSHOT_DIRECTORY), identity.cluster_id)?;
+        let log = LogStore::open(
+            Arc::clone(&disk),
+            path.join(LOG_DIRECTORY),
+            Owner(identity.incarnation),
+            &options.wal,
+            fatal.clone(),
+            Arc::clone(&lock),
+        )?;
+        let snapshot = snapshots.current().and_then(|current| current.meta.last_log_id);
+        if let Some(purged) =
+            log.purged().filter(|purged| Some(purged.index()) > snapshot.map(|id| id.index()))
+        {
+            return Err(StoreOpenError::SnapshotMissing { path: path.to_owned(), purged, snapshot });
+        }
+        let audit = AuditTrail::open(disk, path.join(AUDIT_DIRECTORY), &options.audit, fatal.clone())?;
+        let audited = audit.last_at_open().map(|last| last.log_index);
+        if audited < snapshot.map(|id| id.index()) {
+            tracing::info!(
+                ?audited,
+                ?snapshot,
+                "the audit trail may lack entries that came inside a snapshot"
+            );
+        }
+        let reader = audit.reader();
+        let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock);
+        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader })
+    }
+}
