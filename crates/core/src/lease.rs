@@ -28,7 +28,7 @@ fn check_epoch(record: &KeyRecord, expected: Epoch) -> Result<(), Denial> {
     }
 }
 
-/// Whether the record stands right after a grant that expected this epoch. Never overflows: the sender chose the number.
+/// Whether the record stands right after a grant that expected this epoch. The sender chose the number: no overflow.
 fn follows(record: &KeyRecord, expected: Epoch) -> bool {
     expected.0.checked_add(1) == Some(record.epoch.0)
 }

@@ -1,7 +1,7 @@
-//! The rule book by example: runs every file of `tests/scenarios/` and compares each verdict with the one written there.
+//! The rule book by example: runs every file of `tests/scenarios/` and compares each verdict with the one in it.
 //!
-//! `INTERLOCK_REWRITE_SCENARIOS=1 cargo test -p interlock-core --test scenarios` writes the files anew from what the code
-//! does, and then fails. Commit the difference only if you understand it: a changed verdict is a changed rule.
+//! `INTERLOCK_REWRITE_SCENARIOS=1 cargo test -p interlock-core --test scenarios` writes the files anew from what the
+//! code does, and then fails. Commit the difference only if you understand it: a changed verdict is a changed rule.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

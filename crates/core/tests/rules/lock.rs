@@ -1,4 +1,4 @@
-//! The lock rule as a table: who asks, for what, after the key has locked block 1 at height 5 and then prevoted block 2.
+//! The lock rule as a table: who asks, for what, after the key locked block 1 at height 5 and then prevoted block 2.
 
 use crate::build::{Machine, holder, intent};
 use interlock_core::cometbft::{Position, Step};

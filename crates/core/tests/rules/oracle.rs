@@ -1,6 +1,6 @@
 //! A second opinion on every verdict, from the whole history instead of a watermark.
 //!
-//! Slow and obvious: keeps every approval ever given and searches them. Shares types with the code under test, no decision.
+//! Slow and obvious: keeps every approval and searches them. Shares types with the code under test, no decision.
 
 use interlock_core::cometbft::{CometbftIntent, Position, Step};
 use interlock_core::command::AddKey;

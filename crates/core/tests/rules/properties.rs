@@ -91,7 +91,9 @@ fn verb() -> impl Strategy<Value = Verb> {
     let by = prop_oneof![5 => Just(None), 1 => who().prop_map(Some)];
     prop_oneof![
         2 => (0_u64..3, prop::bool::weighted(0.8), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
-            .prop_map(|(floor, lock_rule, steal_name, no_signers)| Verb::Add { floor, lock_rule, steal_name, no_signers }),
+            .prop_map(|(floor, lock_rule, steal_name, no_signers)| {
+                Verb::Add { floor, lock_rule, steal_name, no_signers }
+            }),
         4 => who().prop_map(|(signer, process)| Verb::Acquire(signer, process)),
         2 => who().prop_map(|(signer, process)| Verb::Release(signer, process)),
         3 => who().prop_map(|(signer, process)| Verb::Handover(signer, process)),
