@@ -60,8 +60,8 @@ pub enum DialError {
 impl Connection {
     /// Dials a node as its signer. `timeout` bounds connecting, and once more the handshake.
     ///
-    /// A node serves one signer at a time and leaves others waiting in its backlog, unanswered: keep `timeout` short (1 to
-    /// 3 s) and dial again.
+    /// A node serves one signer at a time and leaves others waiting in its backlog, unanswered: keep `timeout` short (1
+    /// to 3 s) and dial again.
     ///
     /// # Errors
     /// See [`DialError`].
@@ -196,8 +196,8 @@ pub enum AcceptError {
 }
 
 impl Listener {
-    /// Listens on `address`; with port 0, [`Listener::local_address`] tells the port that was chosen. A unix socket left
-    /// over by a process that is gone is replaced; one in use is an error.
+    /// Listens on `address`; with port 0, [`Listener::local_address`] tells the port that was chosen. A unix socket
+    /// left over by a process that is gone is replaced; one in use is an error.
     ///
     /// # Errors
     /// When the system refuses.
@@ -225,8 +225,8 @@ impl Listener {
         }
     }
 
-    /// Waits for one signer and runs the handshake with it, within `handshake_timeout`. Answers that the signer then sends
-    /// may have [`MAX_RESPONSE_BYTES`], as at a v0.38 node.
+    /// Waits for one signer and runs the handshake with it, within `handshake_timeout`. Answers that the signer then
+    /// sends may have [`MAX_RESPONSE_BYTES`], as at a v0.38 node.
     ///
     /// # Errors
     /// See [`AcceptError`]; call again for the next signer.

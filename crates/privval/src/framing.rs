@@ -1,14 +1,15 @@
 //! Messages on a byte stream: an unsigned varint length, then one protobuf message.
 //!
-//! Invariant: memory grows with the bytes that arrived, never with the length that was announced, and never past the cap.
-//! A stream that failed once stays unusable, since nobody knows any more where a message begins.
+//! Invariant: memory grows with the bytes that arrived, never with the length that was announced, and never past the
+//! cap. A stream that failed once stays unusable, since nobody knows any more where a message begins.
 
 use crate::messages::{Envelope, Message};
 use prost::Message as _;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Longest request that a signer accepts from a node: an extension can have 1 MiB, and a node does not cap what it writes.
+/// Longest request that a signer accepts from a node: an extension can have 1 MiB, and a node does not cap what it
+/// writes.
 pub const MAX_REQUEST_BYTES: usize = 2 * 1024 * 1024 + 64 * 1024;
 
 /// Longest answer that a node before v0.40 accepts from its signer.

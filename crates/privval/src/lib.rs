@@ -1,10 +1,12 @@
-//! The wire of a CometBFT v0.38 remote signer, both ends: a signer uses it to answer a node, a toy chain or a test uses it
-//! to play the node.
+//! The wire of a CometBFT v0.38 remote signer, both ends: a signer uses it to answer a node, a toy chain or a test uses
+//! it to play the node.
 //!
-//! A node listens on `priv_validator_laddr` and the signer dials it. Over tcp the bytes travel in a [`SecretConnection`];
-//! over a unix socket they travel in clear. Either way they carry length-delimited [`Message`]s, one request at a time.
+//! A node listens on `priv_validator_laddr` and the signer dials it. Over tcp the bytes travel in a
+//! [`SecretConnection`]; over a unix socket they travel in clear. Either way they carry length-delimited [`Message`]s,
+//! one request at a time.
 //!
-//! What may not live here: any rule about what may be signed. This crate knows how a vote looks, never whether to sign it.
+//! What may not live here: any rule about what may be signed. This crate knows how a vote looks, never whether to sign
+//! it.
 
 mod address;
 mod connection;

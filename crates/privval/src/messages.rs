@@ -1,8 +1,8 @@
 //! The protobuf messages of the privval protocol (package `tendermint.privval`), written by hand for prost.
 //!
-//! One set of types reads every dialect from v0.34 to v0.40: unknown fields are skipped, absent ones read as zero. What we
-//! write is byte for byte what a v0.38 node's own code writes: a field that is declared `required` here is one that Go
-//! always emits, even when it is empty.
+//! One set of types reads every dialect from v0.34 to v0.40: unknown fields are skipped, absent ones read as zero. What
+//! we write is byte for byte what a v0.38 node's own code writes: a field that is declared `required` here is one that
+//! Go always emits, even when it is empty.
 
 /// One message of the protocol. The numbers are the wire's.
 #[derive(Clone, PartialEq, prost::Oneof)]

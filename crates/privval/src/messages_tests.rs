@@ -50,12 +50,12 @@ fn example_error() -> RemoteSignerError {
     RemoteSignerError { code: 1, description: "it's a error".into() }
 }
 
-const VOTE_HEX: &str = "080210031802224a0a208b01023386c371778ecb6368573e539afc3cc860ec3a2f614e54fe5652f4fc80122608c0843d\
-                        122072db3d959635dff1bb567bedaa70573392c5159666a3f8caf11e413aac52207a2a0608f49a8ded0532146af1f411\
-                        1082efb388211bc72c55bcd61e9ac3d538d5bb034a09657874656e73696f6e";
-const PROPOSAL_HEX: &str = "08011003180220022a4a0a208b01023386c371778ecb6368573e539afc3cc860ec3a2f614e54fe5652f4fc801226\
-                            08c0843d122072db3d959635dff1bb567bedaa70573392c5159666a3f8caf11e413aac52207a320608f49a8ded05\
-                            3a10697427732061207369676e6174757265";
+const VOTE_HEX: &str = "080210031802224a0a208b01023386c371778ecb6368573e539afc3cc860ec3a2f614e54fe5652f4fc801226\
+                        08c0843d122072db3d959635dff1bb567bedaa70573392c5159666a3f8caf11e413aac52207a2a0608f49a8d\
+                        ed0532146af1f4111082efb388211bc72c55bcd61e9ac3d538d5bb034a09657874656e73696f6e";
+const PROPOSAL_HEX: &str = "08011003180220022a4a0a208b01023386c371778ecb6368573e539afc3cc860ec3a2f614e54fe5652f4fc80\
+                            122608c0843d122072db3d959635dff1bb567bedaa70573392c5159666a3f8caf11e413aac52207a320608f4\
+                            9a8ded053a10697427732061207369676e6174757265";
 
 /// The wire vectors of CometBFT's own privval tests (`TestPrivvalVectors`).
 #[test]

@@ -1,4 +1,5 @@
-//! Tests of the canonical forms: CometBFT's own vectors, vectors encoded by hand from the specification, strict decoding.
+//! Tests of the canonical forms: CometBFT's own vectors, vectors encoded by hand from the specification, strict
+//! decoding.
 
 use super::*;
 use crate::messages::PartSetHeader;

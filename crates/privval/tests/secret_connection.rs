@@ -50,7 +50,8 @@ async fn read_blob(connection: &mut SecretConnection<DuplexStream>, expected: &B
 
 #[tokio::test]
 async fn talks_with_another_implementation() {
-    // Ephemeral keys are random: over several rounds each side is the "lower" one, with certainty for all practical purposes.
+    // Ephemeral keys are random: over several rounds each side is the "lower" one, with certainty for all practical
+    // purposes.
     for _ in 0..8 {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let oracle = tokio::spawn(async move {

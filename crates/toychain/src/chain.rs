@@ -78,7 +78,8 @@ impl Chain {
         &self.addresses
     }
 
-    /// Everything that happens from now on. A receiver that falls thousands of events behind loses the oldest and is told.
+    /// Everything that happens from now on. A receiver that falls thousands of events behind loses the oldest and is
+    /// told.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.subscribe()
     }
@@ -127,8 +128,8 @@ impl Chain {
         self.shared.ledger().last_of(node).cloned()
     }
 
-    /// Waits for the first signature after `after` that reaches another node than `node`: the end of a failover away from
-    /// it. `None` when there is none within `timeout` from now.
+    /// Waits for the first signature after `after` that reaches another node than `node`: the end of a failover away
+    /// from it. `None` when there is none within `timeout` from now.
     pub async fn first_signature_elsewhere(
         &self,
         node: usize,

@@ -1,7 +1,7 @@
 //! One full node: listens for its signer and asks it, one request at a time, as CometBFT does.
 //!
-//! A refusal is final for its step. A transport error is not: the node waits for its signer to dial again and asks again,
-//! until the chain has moved on or the retries are used up.
+//! A refusal is final for its step. A transport error is not: the node waits for its signer to dial again and asks
+//! again, until the chain has moved on or the retries are used up.
 
 use crate::block;
 use crate::error::{DoubleSignError, DoubleSignOutcome};

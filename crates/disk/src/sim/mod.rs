@@ -1,9 +1,9 @@
 //! A disk in memory that is as forgetful as the contract allows.
 //!
 //! Written bytes are volatile until their file is synced; names are volatile until their directory is synced, and
-//! unsynced changes of names survive in any subset. A power cut keeps an arbitrary part of what is volatile, torn at any
-//! byte. A failed sync forgets what it should have made durable, as kernels do, although it stays readable. Everything
-//! random comes from the seed of the cut.
+//! unsynced changes of names survive in any subset. A power cut keeps an arbitrary part of what is volatile, torn at
+//! any byte. A failed sync forgets what it should have made durable, as kernels do, although it stays readable.
+//! Everything random comes from the seed of the cut.
 
 mod fault;
 mod files;

@@ -1,7 +1,7 @@
 //! Frames: the unit of encryption. Always 1028 bytes of plaintext (a length and 1024 bytes of data area), 1044 sealed.
 //!
-//! Invariant: a nonce is used once per key. The counter goes up with every frame, also with one that fails to open, and a
-//! used-up counter ends the connection.
+//! Invariant: a nonce is used once per key. The counter goes up with every frame, also with one that fails to open, and
+//! a used-up counter ends the connection.
 
 use chacha20poly1305::{AeadInPlace, ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};
 use std::ops::Range;

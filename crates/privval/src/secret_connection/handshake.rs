@@ -1,6 +1,7 @@
 //! The handshake: ephemeral keys in clear, then an identity proof each way, encrypted.
 //!
-//! Invariant: stops at the first thing that is not exactly as it must be; nothing of a peer is used before it is checked.
+//! Invariant: stops at the first thing that is not exactly as it must be; nothing of a peer is used before it is
+//! checked.
 
 use super::key_schedule::{challenge, frame_keys};
 use super::stream::FrameStream;

@@ -17,8 +17,8 @@ pub(super) struct FrameKeys {
     pub(super) send: [u8; 32],
 }
 
-/// Derives the frame keys. Of the 64 bytes the first half belongs to the direction towards the side whose ephemeral key is
-/// the lower one.
+/// Derives the frame keys. Of the 64 bytes the first half belongs to the direction towards the side whose ephemeral key
+/// is the lower one.
 pub(super) fn frame_keys(shared_secret: &[u8; 32], local_is_lower: bool) -> FrameKeys {
     let mut first = [0; 32];
     let mut second = [0; 32];

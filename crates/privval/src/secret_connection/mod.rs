@@ -3,7 +3,8 @@
 //! Both ends run the same protocol: exchange ephemeral X25519 keys, derive one key per direction, then prove an ed25519
 //! identity over the transcript. [`key_schedule`] is pure, [`frame`] is pure, [`handshake`] and [`stream`] do I/O.
 //!
-//! Invariant: a [`SecretConnection`] value exists only after the remote's signature over this very handshake was verified.
+//! Invariant: a [`SecretConnection`] value exists only after the remote's signature over this very handshake was
+//! verified.
 
 mod frame;
 mod handshake;

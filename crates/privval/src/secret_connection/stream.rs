@@ -1,6 +1,7 @@
 //! Frames as a byte stream: what is written is cut and sealed, what is read is opened and joined.
 //!
-//! Invariant: after one frame failed, every later read fails with the same error; no byte of an unverified frame gets out.
+//! Invariant: after one frame failed, every later read fails with the same error; no byte of an unverified frame gets
+//! out.
 
 use super::frame::{DATA_MAX, FrameCipher, FrameError, SEALED_LEN};
 use super::key_schedule::FrameKeys;

@@ -24,8 +24,8 @@ pub(crate) fn validator_key() -> SigningKey {
     SigningKey::from_bytes(&[42; 32])
 }
 
-/// The configuration of `node_count` nodes on tcp, with a height that waits for its precommit as long as a test may take:
-/// on a slow machine, heights get longer, not missed.
+/// The configuration of `node_count` nodes on tcp, with a height that waits for its precommit as long as a test may
+/// take: on a slow machine, heights get longer, not missed.
 pub(crate) fn patient_config(node_count: usize) -> ChainConfig {
     let listen = vec!["tcp://127.0.0.1:0".parse().unwrap(); node_count];
     let mut config = ChainConfig::new("toy-1", validator_key().verifying_key(), listen);
