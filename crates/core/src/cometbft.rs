@@ -1,7 +1,7 @@
 //! CometBFT: positions, payloads, and the rules R6 to R12 that decide whether one may be signed.
 //!
 //! Upstream rule: `FilePV` of CometBFT v0.38 (`CheckHRS`, then the branch for equal positions): a vote's payload is
-//! compared without its timestamp and repeats with the recorded one. Deviations, each deliberate: a proposal repeats
+//! compared without its timestamp and repeats with the recorded one. Deviations, all deliberate: a proposal repeats
 //! only when every byte is equal, because a node copies back the signature alone; R10 and R11 are ours.
 
 use crate::denial::Denial;
