@@ -2,6 +2,7 @@
 
 use crate::codes::{self, Code};
 use crate::config::ConfigError;
+use crate::demo::DemoError;
 use crate::pki::PkiError;
 use interlock_client::OperatorError;
 use interlock_proto::ConversionError;
@@ -19,10 +20,12 @@ pub(crate) enum CliError {
     Argument { argument: &'static str, value: String, problem: String },
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    #[error("the cluster guards no key {name:?}: {message}")]
-    NoSuchKey { name: String, message: String },
+    #[error("{message}")]
+    NoSuchKey { message: String },
     #[error("the answer makes no sense: {problem}")]
     Answer { problem: String },
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
 }
@@ -46,6 +49,7 @@ impl CliError {
             Self::Operator(OperatorError::Invalid { .. }) => &codes::BAD_ARGUMENT,
             Self::NoSuchKey { .. } => &codes::NO_SUCH_KEY,
             Self::Answer { .. } => &codes::ANSWER_UNREADABLE,
+            Self::Demo(_) => &codes::DEMO_FAILED,
             Self::Output(_) => &codes::OUTPUT_FAILED,
         }
     }

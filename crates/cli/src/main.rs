@@ -7,10 +7,12 @@ mod args;
 mod cluster;
 mod codes;
 mod config;
+mod demo;
 mod error;
 mod failover;
 mod key;
 mod key_view;
+mod leash;
 mod new_files;
 mod operator;
 mod output;
@@ -37,6 +39,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Key(command) => key::run(&command).await,
         Command::Failover(args) => failover::run(&args).await,
         Command::Cluster(command) => cluster::run(&command).await,
+        Command::Demo(args) => demo::run(&args).await,
         _ => unreachable!(),
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn read_key(client: &OperatorClient, name: &str) -> Result<v1::
     argument("NAME", name, KeyName::parse(name))?;
     let answer = client.show_key(&KeySelector::Name(name.to_owned())).await.map_err(|error| match error {
         // The name is well formed, so the only thing left to be wrong with it is that nobody has it.
-        OperatorError::Invalid { message } => CliError::NoSuchKey { name: name.to_owned(), message },
+        OperatorError::Invalid { message } => CliError::NoSuchKey { message },
         other => CliError::Operator(other),
     })?;
     answer.key.ok_or(CliError::Answer { problem: "it carries no key".to_owned() })
