@@ -9,7 +9,9 @@ use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
 
 use crate::batch::Batch;
-use crate::types::{Entry, GuardNode, LeaderId, LogId, Membership, Payload, StoredMembership, Vote};
+use crate::types::{
+    Entry, GuardNode, LeaderId, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Vote,
+};
 
 /// Most members that a decoder accepts: far above any cluster, far below what would exhaust memory.
 const MEMBERS_MAX: u64 = 1024;
@@ -179,13 +181,48 @@ pub(crate) fn encode_entry_head(entry: &Entry) -> Vec<u8> {
     })
 }
 
+/// What a snapshot covers, for the wire between nodes.
+pub fn encode_snapshot_meta(meta: &SnapshotMeta) -> Vec<u8> {
+    bytes_of(|encoder| {
+        put_optional_log_id(encoder.array(3)?, meta.last_log_id.as_ref())?;
+        put_optional_log_id(encoder, meta.last_membership.log_id().as_ref())?;
+        put_membership(encoder, meta.last_membership.membership())
+    })
+}
+
+/// What [`encode_snapshot_meta`] made.
+///
+/// # Errors
+/// Names what does not decode.
+pub fn decode_snapshot_meta(bytes: &[u8]) -> Result<SnapshotMeta, String> {
+    whole(bytes, |decoder| {
+        array(decoder, 3)?;
+        let last_log_id = get_optional_log_id(decoder)?;
+        let membership_log_id = get_optional_log_id(decoder)?;
+        let last_membership = StoredMembership::new(membership_log_id, get_membership(decoder)?);
+        Ok(SnapshotMeta { last_log_id, last_membership })
+    })
+}
+
 /// The log id of an encoded entry: enough to index the log without decoding every batch.
 pub(crate) fn decode_entry_log_id(bytes: &[u8]) -> Result<LogId, String> {
     get_log_id(&mut Decoder::new(bytes)).map_err(|error| error.to_string())
 }
 
-/// An entry: its head followed by its batch.
-pub(crate) fn decode_entry(bytes: &[u8]) -> Result<Entry, String> {
+/// One entry, in the encoding of the log, for the wire between nodes.
+pub fn encode_entry(entry: &Entry) -> Vec<u8> {
+    let mut bytes = encode_entry_head(entry);
+    if let Payload::Normal(batch) = &entry.payload {
+        bytes.extend_from_slice(batch.encoded());
+    }
+    bytes
+}
+
+/// What [`encode_entry`] made.
+///
+/// # Errors
+/// Names what does not decode.
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, String> {
     let mut decoder = Decoder::new(bytes);
     let log_id = get_log_id(&mut decoder).map_err(|error| error.to_string())?;
     let kind = decoder.u8().map_err(|error| error.to_string())?;

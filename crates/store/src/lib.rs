@@ -6,7 +6,7 @@
 
 pub mod audit;
 pub mod batch;
-mod codec;
+pub mod codec;
 pub mod fatal;
 pub mod identity;
 mod log_store;

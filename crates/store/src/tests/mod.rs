@@ -1,4 +1,7 @@
-//! Tests that need the inside of the crate: openraft's suite, power cuts, planted bugs.
+//! Tests that need the inside of the crate: openraft's suite, power cuts, planted bugs, damage.
 
+mod damage;
+mod life;
+mod power_cut;
 mod suite;
 mod support;

@@ -162,6 +162,8 @@ fn segment_numbers(disk: &dyn Disk, directory: &Path) -> Result<Vec<u64>, WalOpe
             return Err(WalOpenError::SegmentDamaged { path, reason });
         }
     }
+    // A process that died may have left names that a power cut would still undo. What follows relies on them.
+    disk.sync_dir(directory)?;
     numbers.sort_unstable();
     for pair in numbers.windows(2) {
         if pair[1] != pair[0] + 1 {
@@ -351,7 +353,6 @@ impl Recovery<'_> {
             write_zeros(tail.file.as_ref(), tail.end as u64, (tail.end + garbage) as u64)?;
         }
         tail.file.sync_data()?;
-        self.disk.sync_dir(self.directory)?;
         Ok(garbage as u64)
     }
 }

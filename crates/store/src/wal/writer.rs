@@ -21,6 +21,8 @@ use crate::fatal::{Fatal, FatalError};
 
 /// Most bytes written by one sync; bounds the latency of those who wait for it.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Unit in which a device fails.
+const PAGE_BYTES: usize = 4096;
 /// Room at the start of a segment for the header and the repeated state.
 const SEGMENT_START_BYTES_MAX: usize = 1024;
 
@@ -354,8 +356,19 @@ impl Writer {
         Ok(())
     }
 
+    /// Ends with a marker in a page of its own, so that even the loss of the last page of records is noticed.
     fn close(&mut self) -> Result<(), FatalError> {
-        self.announce_when_idle()?;
+        self.write_buffer()?;
+        self.sync()?;
+        let after_filler = self.offset as usize + record_bytes(0);
+        let filler = vec![0; after_filler.next_multiple_of(PAGE_BYTES) - after_filler];
+        if !self.fits(filler.len() + record_bytes(0)) {
+            // The next segment's header says the same.
+            return self.roll();
+        }
+        self.encode(Kind::Marker, 0, &filler, &[]);
+        self.encode(Kind::Marker, 0, &[], &[]);
+        self.write_buffer()?;
         self.sync()
     }
 }
