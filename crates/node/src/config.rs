@@ -1,0 +1,229 @@
+//! A node's configuration: parsed strictly, checked before anything is touched.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything `node.toml` may say. An unknown field is an error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// This node's id, unique for the life of the cluster and never used again. Not zero.
+    pub node_id: u64,
+    /// Where this node keeps its log and state. Made by `node format`.
+    pub data_dir: PathBuf,
+    /// Certificates.
+    pub tls: TlsFiles,
+    /// Addresses to listen on.
+    pub listen: Listen,
+    /// The founding members. Read by `node format`; afterwards the log knows the members.
+    #[serde(default)]
+    pub member: Vec<Member>,
+    /// Consensus timing.
+    #[serde(default)]
+    pub timing: Timing,
+    /// Failure detection.
+    #[serde(default)]
+    pub failover: Failover,
+}
+
+/// PEM files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// Certificate of the cluster's authority.
+    pub ca: PathBuf,
+    /// This node's certificate, for the name `<node_id>.node.interlock`.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Addresses to listen on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Other guard nodes (port 7400 by convention).
+    pub peers: SocketAddr,
+    /// Signers and operators (port 7401 by convention).
+    pub clients: SocketAddr,
+    /// Health over plain HTTP (port 7402 by convention); absent: not served.
+    pub http: Option<SocketAddr>,
+}
+
+/// One founding member.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// Its node id.
+    pub id: u64,
+    /// `host:port` where other nodes reach it.
+    pub peer_address: String,
+    /// `host:port` where signers and operators reach it.
+    pub client_address: String,
+}
+
+/// Consensus timing, milliseconds. The defaults suit a round trip of up to 20 ms.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timing {
+    /// Leader to followers, when idle.
+    pub heartbeat_interval_ms: u64,
+    /// A follower campaigns between the two after the leader's lease (the maximum) has run out.
+    pub election_timeout_min_ms: u64,
+    /// See above.
+    pub election_timeout_max_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { heartbeat_interval_ms: 50, election_timeout_min_ms: 200, election_timeout_max_ms: 400 }
+    }
+}
+
+/// Failure detection, milliseconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Failover {
+    /// How long a holder whose session closed may take to come back.
+    pub session_grace_ms: u64,
+    /// How long a holder may be silent.
+    pub heartbeat_timeout_ms: u64,
+    /// How long a holder's validator node may be gone.
+    pub node_grace_ms: u64,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self { session_grace_ms: 100, heartbeat_timeout_ms: 500, node_grace_ms: 500 }
+    }
+}
+
+/// Why a configuration is not usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Zero is no id.
+    #[error("node_id is 0: ids start at 1")]
+    ZeroId,
+    /// An id stands twice among the members.
+    #[error("member id {id} stands twice: each founding member has its own id")]
+    MemberTwice {
+        /// The id.
+        id: u64,
+    },
+    /// This node is not among the founding members.
+    #[error("node_id {node_id} is not among the members {members:?}: add a [[member]] for it")]
+    NotAMember {
+        /// This node.
+        node_id: u64,
+        /// The members given.
+        members: Vec<u64>,
+    },
+    /// An even number of founders tolerates no more failures than one fewer.
+    #[error("{count} founding members: use 1, 3 or 5")]
+    MemberCount {
+        /// How many.
+        count: usize,
+    },
+    /// The election timeouts are in the wrong order or too close to the heartbeat.
+    #[error(
+        "timing: heartbeat {heartbeat_interval_ms} ms, election {election_timeout_min_ms} to \
+         {election_timeout_max_ms} ms: need 3 heartbeats <= minimum < maximum"
+    )]
+    Timing {
+        /// As configured.
+        heartbeat_interval_ms: u64,
+        /// As configured.
+        election_timeout_min_ms: u64,
+        /// As configured.
+        election_timeout_max_ms: u64,
+    },
+}
+
+impl NodeConfig {
+    /// Checks what can be checked without touching anything.
+    ///
+    /// # Errors
+    /// When a setting contradicts itself or another; the message says which.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.node_id == 0 || self.member.iter().any(|member| member.id == 0) {
+            return Err(ConfigError::ZeroId);
+        }
+        let timing = self.timing;
+        let minimum = timing.heartbeat_interval_ms.saturating_mul(3);
+        if timing.heartbeat_interval_ms == 0
+            || timing.election_timeout_min_ms < minimum
+            || timing.election_timeout_max_ms <= timing.election_timeout_min_ms
+        {
+            return Err(ConfigError::Timing {
+                heartbeat_interval_ms: timing.heartbeat_interval_ms,
+                election_timeout_min_ms: timing.election_timeout_min_ms,
+                election_timeout_max_ms: timing.election_timeout_max_ms,
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks the founding members, which only `node format` needs.
+    ///
+    /// # Errors
+    /// When the list is empty, even, has an id twice or lacks this node.
+    pub fn check_members(&self) -> Result<(), ConfigError> {
+        let mut ids: Vec<u64> = self.member.iter().map(|member| member.id).collect();
+        ids.sort_unstable();
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError::MemberTwice { id: pair[0] });
+        }
+        if !matches!(ids.len(), 1 | 3 | 5) {
+            return Err(ConfigError::MemberCount { count: ids.len() });
+        }
+        if !ids.contains(&self.node_id) {
+            return Err(ConfigError::NotAMember { node_id: self.node_id, members: ids });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(ids: &[u64]) -> NodeConfig {
+        let member = |id: &u64| Member {
+            id: *id,
+            peer_address: format!("127.0.0.1:{}", 7400 + id),
+            client_address: format!("127.0.0.1:{}", 7500 + id),
+        };
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        NodeConfig {
+            node_id: 1,
+            data_dir: "data".into(),
+            tls: TlsFiles { ca: "ca".into(), cert: "cert".into(), key: "key".into() },
+            listen: Listen { peers: loopback, clients: loopback, http: None },
+            member: ids.iter().map(member).collect(),
+            timing: Timing::default(),
+            failover: Failover::default(),
+        }
+    }
+
+    #[test]
+    fn founding_members_are_checked() {
+        assert_eq!(config(&[1, 2, 3]).check_members(), Ok(()));
+        assert_eq!(config(&[1, 2, 2]).check_members(), Err(ConfigError::MemberTwice { id: 2 }));
+        assert_eq!(config(&[1, 2]).check_members(), Err(ConfigError::MemberCount { count: 2 }));
+        assert_eq!(
+            config(&[2, 3, 4]).check_members(),
+            Err(ConfigError::NotAMember { node_id: 1, members: vec![2, 3, 4] })
+        );
+    }
+
+    #[test]
+    fn impossible_timing_is_refused() {
+        let mut config = config(&[1]);
+        assert_eq!(config.check(), Ok(()));
+        config.timing.election_timeout_min_ms = 100;
+        assert!(matches!(config.check(), Err(ConfigError::Timing { election_timeout_min_ms: 100, .. })));
+        config.node_id = 0;
+        assert_eq!(config.check(), Err(ConfigError::ZeroId));
+    }
+}

@@ -1,0 +1,162 @@
+//! A real cluster in one process: real sockets, real TLS, real files; one directory per node.
+
+use interlock_core::ClusterId;
+use interlock_node::config::{Failover, Listen, Member, NodeConfig, Timing, TlsFiles};
+use interlock_node::{RunningNode, format, start};
+use interlock_proto::v1::guard_client::GuardClient;
+use interlock_proto::v1::operator_client::OperatorClient;
+use interlock_proto::{Identity, Role, v1};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
+
+/// Longest wait for anything.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `check` gives a value.
+pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = check().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "did not happen within {DEADLINE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// An authority and what it issues, as files.
+pub struct Authority {
+    dir: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub fn new(dir: &Path) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(dir.join("ca.pem"), certificate.pem()).unwrap();
+        Self { dir: dir.to_owned(), issuer: Issuer::new(params, key) }
+    }
+
+    pub fn issue(&self, identity: &Identity) -> TlsFiles {
+        let name = identity.dns_name();
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec![name.clone()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let files = TlsFiles {
+            ca: self.dir.join("ca.pem"),
+            cert: self.dir.join(format!("{name}.pem")),
+            key: self.dir.join(format!("{name}.key")),
+        };
+        std::fs::write(&files.cert, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Three nodes and their authority.
+pub struct Cluster {
+    pub id: ClusterId,
+    pub authority: Authority,
+    pub configs: Vec<NodeConfig>,
+    pub nodes: Vec<Option<RunningNode>>,
+    _dir: TempDir,
+}
+
+impl Cluster {
+    /// Formats three nodes; none runs yet.
+    pub fn formatted() -> Self {
+        let dir = TempDir::new().unwrap();
+        let authority = Authority::new(&dir.path().join("pki"));
+        let members: Vec<Member> = (1..=3)
+            .map(|id| Member {
+                id,
+                peer_address: free_address().to_string(),
+                client_address: free_address().to_string(),
+            })
+            .collect();
+        let configs: Vec<NodeConfig> = members
+            .iter()
+            .map(|member| NodeConfig {
+                node_id: member.id,
+                data_dir: dir.path().join(format!("node-{}", member.id)),
+                tls: authority.issue(&Identity::node(member.id)),
+                listen: Listen {
+                    peers: member.peer_address.parse().unwrap(),
+                    clients: member.client_address.parse().unwrap(),
+                    http: None,
+                },
+                member: members.clone(),
+                timing: Timing::default(),
+                failover: Failover::default(),
+            })
+            .collect();
+        let id = format(&configs[0], None).unwrap();
+        for config in &configs[1..] {
+            assert_eq!(format(config, Some(id)).unwrap(), id);
+        }
+        Self { id, authority, configs, nodes: vec![None, None, None], _dir: dir }
+    }
+
+    /// Formats and starts three nodes.
+    pub async fn running() -> Self {
+        let mut cluster = Self::formatted();
+        for index in 0..3 {
+            cluster.start(index).await;
+        }
+        cluster
+    }
+
+    pub async fn start(&mut self, index: usize) {
+        self.nodes[index] = Some(start(self.configs[index].clone()).await.unwrap());
+    }
+
+    pub async fn stop(&mut self, index: usize) {
+        self.nodes[index].take().unwrap().shutdown().await;
+    }
+
+    pub fn channel(&self, index: usize, caller: &Identity) -> Channel {
+        let config = &self.configs[index];
+        let files = self.authority.issue(caller);
+        let read = |path: &PathBuf| std::fs::read(path).unwrap();
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(read(&files.ca)))
+            .identity(TlsIdentity::from_pem(read(&files.cert), read(&files.key)))
+            .domain_name(Identity::node(config.node_id).dns_name());
+        let uri = format!("https://{}", config.listen.clients);
+        Endpoint::from_shared(uri).unwrap().tls_config(tls).unwrap().connect_lazy()
+    }
+
+    pub fn operator(&self, index: usize) -> OperatorClient<Channel> {
+        OperatorClient::new(self.channel(index, &Identity::new("ops", Role::Operator).unwrap()))
+    }
+
+    pub fn signer(&self, index: usize, name: &str) -> GuardClient<Channel> {
+        GuardClient::new(self.channel(index, &Identity::new(name, Role::Signer).unwrap()))
+    }
+
+    /// The index of the leader, once the running nodes agree on one that runs.
+    pub async fn leader(&self) -> usize {
+        eventually("a leader", async || {
+            let running: Vec<usize> = (0..3).filter(|index| self.nodes[*index].is_some()).collect();
+            let mut leaders = Vec::new();
+            for index in &running {
+                let status = self.operator(*index).node_status(v1::NodeStatusRequest {}).await.ok()?;
+                leaders.push(usize::try_from(status.into_inner().leader?).unwrap() - 1);
+            }
+            leaders.iter().all(|leader| *leader == leaders[0] && running.contains(leader)).then(|| leaders[0])
+        })
+        .await
+    }
+}
