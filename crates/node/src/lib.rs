@@ -18,4 +18,7 @@ mod tls;
 
 pub use config::NodeConfig;
 pub use format::{FormatError, format};
-pub use start::{RunningNode, StartError, start};
+pub use start::{RunningNode, StartError, StopError, start};
+
+/// What can be wrong with a data directory: the command line tells these apart.
+pub use interlock_store::{FormatError as DirectoryError, IdentityError, StoreOpenError};
