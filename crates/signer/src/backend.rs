@@ -143,3 +143,7 @@ impl Backend {
         file.signing_key.sign(extension.as_bytes()).to_vec()
     }
 }
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

@@ -131,7 +131,9 @@ async fn a_standby_holds_a_request_and_signs_it_on_a_grant() {
 async fn a_standby_refuses_after_the_hold_and_names_the_holder() {
     let rig = Rig::new().await;
     let mut node = Node::bind().await;
-    let _beta = rig.start("beta", &node.address()).await;
+    let mut config = rig.config("beta", &node.address());
+    config.timing.hold_ms = 300;
+    let _beta = rig.start_with("beta", &config).await;
     rig.grant("alpha", Incarnation([9; 16]));
     node.accept().await;
     let started = Instant::now();
@@ -151,7 +153,7 @@ async fn an_unknown_outcome_never_signs_and_stays_in_force() {
     let started = Instant::now();
     let error = node.vote(prevote(5, 1)).await.unwrap_err();
     assert!(error.contains("unknown"), "{error}");
-    assert!(started.elapsed() < Duration::from_millis(2_500), "answered before the node gives up");
+    assert!(started.elapsed() < Duration::from_millis(4_900), "answered before the node gives up");
     assert!(rig.tap("alpha").is_empty());
 
     rig.guard.set_leader(Some(1));
@@ -164,24 +166,34 @@ async fn an_unknown_outcome_never_signs_and_stays_in_force() {
 #[tokio::test]
 async fn a_denial_after_a_lost_attempt_keeps_the_mark() {
     let rig = Rig::new().await;
-    let (signer, mut node) = rig.start_holder("alpha").await;
-    node.vote(prevote(5, 1)).await.unwrap();
+    let (_signer, mut node) = rig.start_holder("alpha").await;
     rig.guard.script(1, Answer::Cut { commit: false });
-    // Denied by the lease after the attempt was lost: the lost one might have been approved before.
-    rig.grant("beta", Incarnation([9; 16]));
-    rig.guard.wait("the approval", |inner| (!inner.asked.is_empty()).then_some(())).await;
+    rig.guard.script(2, Answer::Deny);
     let error = node.vote(prevote(6, 1)).await.unwrap_err();
-    let seen_by_guard = rig.guard.shared.inner().asked.len() > 1;
-    rig.grant("alpha", signer.holder().incarnation);
-    let other = node.vote(prevote(6, 2)).await;
-    if seen_by_guard {
-        assert!(error.contains("an attempt was lost"), "{error}");
-        assert!(other.unwrap_err().starts_with("S7 local watermark: double sign"));
-    } else {
-        // The news of the lease were faster than the request.
-        assert!(error.starts_with("R4"), "{error}");
-        other.unwrap();
-    }
+    assert!(error.contains("an attempt was lost, then R8"), "{error}");
+    let error = node.vote(prevote(6, 2)).await.unwrap_err();
+    assert!(error.starts_with("S7 local watermark: double sign"), "{error}");
+    node.vote(prevote(6, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_definite_denial_leaves_no_mark() {
+    let rig = Rig::new().await;
+    let (_signer, mut node) = rig.start_holder("alpha").await;
+    rig.guard.script(1, Answer::Deny);
+    let error = node.vote(prevote(6, 1)).await.unwrap_err();
+    assert!(error.starts_with("R8 "), "{error}");
+    node.vote(prevote(6, 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_frozen_key_signs_nothing() {
+    let rig = Rig::new().await;
+    let (_signer, mut node) = rig.start_holder("alpha").await;
+    rig.guard.freeze(rig.key_id);
+    let error = node.vote(prevote(5, 1)).await.unwrap_err();
+    assert!(error.starts_with("R3 KeyActive"), "{error}");
+    assert!(rig.tap("alpha").is_empty());
 }
 
 #[tokio::test]
@@ -263,5 +275,5 @@ async fn pings_and_public_keys_are_answered_without_the_guard() {
     let Message::PubKeyResponse(reply) = node.ask(Message::PubKeyRequest(request)).await else { panic!() };
     let public = rig.key.verifying_key().to_bytes().to_vec();
     assert_eq!(reply.pub_key.kind, Some(PublicKeyKind::Ed25519(public)));
-    assert!(started.elapsed() < Duration::from_millis(1_000));
+    assert!(started.elapsed() < Duration::from_millis(3_000));
 }

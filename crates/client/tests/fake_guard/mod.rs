@@ -42,6 +42,8 @@ pub enum Answer {
     Late(Duration),
     /// An approval with something changed in it.
     Change(fn(&mut v1::Approved)),
+    /// A refusal by rule 8.
+    Deny,
     /// A bare status.
     Status(tonic::Code),
     /// An answer without content.
@@ -197,6 +199,13 @@ impl FakeGuard {
         let to = Holder { signer: SignerId::parse(signer).unwrap(), incarnation };
         let reason = Reason::parse("test").unwrap();
         let action = Action::Handover { expected_epoch, to, reason };
+        let verdict = self.shared.apply(&Command { cluster: CLUSTER, key, action });
+        assert!(!verdict.is_denied(), "{verdict:?}");
+    }
+
+    pub fn freeze(&self, key: KeyId) {
+        let expected_version = self.shared.inner().state.key(key).unwrap().version;
+        let action = Action::Freeze { expected_version, reason: Reason::parse("test").unwrap() };
         let verdict = self.shared.apply(&Command { cluster: CLUSTER, key, action });
         assert!(!verdict.is_denied(), "{verdict:?}");
     }

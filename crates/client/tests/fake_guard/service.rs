@@ -118,6 +118,13 @@ impl Guard for Service {
                 change(approved);
                 Ok(Response::new(response))
             }
+            Answer::Deny => {
+                let (rule, rule_name) = (8, "NoRegression".to_owned());
+                let denied = v1::Denied { rule, rule_name, message: "R8 NoRegression: scripted".to_owned() };
+                Ok(Response::new(v1::ApproveResponse {
+                    outcome: Some(approve_response::Outcome::Denied(denied)),
+                }))
+            }
             Answer::Status(code) => Err(Status::new(code, "scripted")),
             Answer::Empty => Ok(Response::new(v1::ApproveResponse { outcome: None })),
         }

@@ -46,7 +46,8 @@ impl Rig {
         self.directory.path().join(name)
     }
 
-    /// The configuration of a signer, by way of its file format.
+    /// The configuration of a signer, by way of its file format. More patient than the defaults: a busy machine may
+    /// delay the news of a grant.
     pub fn config(&self, signer: &str, node: &str) -> SignerConfig {
         let tls = self.guard.tls(signer, Role::Signer);
         let mut text = format!(
@@ -62,6 +63,7 @@ impl Rig {
             "[[key]]\nname = 'val'\nchain_id = '{CHAIN}'\nkey_file = 'key.json'\n\
              [[key.node]]\nname = 'node-{signer}'\naddress = '{node}'\n"
         ));
+        text.push_str("[timing]\nanswer_deadline_ms = 4000\nhold_ms = 2000\n");
         let mut config: SignerConfig = toml::from_str(&text).unwrap();
         config.resolve_paths(self.directory.path());
         config
@@ -69,9 +71,12 @@ impl Rig {
 
     /// Enrols and starts a signer for this node, and waits until the guard knows it.
     pub async fn start(&self, signer: &str, node: &str) -> Signer {
-        let config = self.config(signer, node);
-        enroll(&config).await.unwrap();
-        let running = Signer::start(&config, Some(&self.tap_path(signer))).await.unwrap();
+        self.start_with(signer, &self.config(signer, node)).await
+    }
+
+    pub async fn start_with(&self, signer: &str, config: &SignerConfig) -> Signer {
+        enroll(config).await.unwrap();
+        let running = Signer::start(config, Some(&self.tap_path(signer))).await.unwrap();
         self.guard.wait_sessions(signer).await;
         running
     }
@@ -89,7 +94,7 @@ impl Rig {
         self.guard.grant(self.key_id, signer, incarnation);
     }
 
-    fn tap_path(&self, signer: &str) -> PathBuf {
+    pub fn tap_path(&self, signer: &str) -> PathBuf {
         self.path(&format!("tap-{signer}.jsonl"))
     }
 
