@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(name = "interlock", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Data goes to stdout, everything else to stderr.\n\
 Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 not done (try again), 4 outcome unknown (look, then \
-try again), 5 failed here.\n\
+try again), 5 failed here, 74 stopped because the disk failed.\n\
 Every error has a code; docs/errors has a page for each.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -104,6 +104,9 @@ pub(crate) struct NodeStartArgs {
     /// The node's configuration, node.toml
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// End when stdin ends, so that this process does not outlive whoever started it
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +132,9 @@ pub(crate) struct SignerStartArgs {
     /// Tests only: append every signature to this file before it leaves
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) signature_tap: Option<PathBuf>,
+    /// End when stdin ends, so that this process does not outlive whoever started it
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -56,13 +56,14 @@ codes! {
     30 SIGNER_NOT_ENROLLED Usage "enrol the signer once, with `interlock signer enroll`, while the cluster is reachable";
     31 SIGNER_ALREADY_ENROLLED Usage "start it with `interlock signer start`; a watermark is made once and then only grows";
     32 SIGNER_FAILED Failed "the message says what failed; nothing was signed that was not approved";
+    33 SIGNER_MISMATCH Usage "certificate, key file, chain id and enrolment must belong together; correct what the message names";
     40 REFUSED Refused "the rule is explained in docs/spec/rules.md; nothing was changed";
     41 UNAVAILABLE Unavailable "nothing was changed; check with `interlock cluster status`, then try again";
     42 OUTCOME_UNKNOWN Unknown "it may have happened; look with `interlock key show` or `cluster status` before trying again";
     43 NO_SUCH_KEY Refused "`interlock key list` shows the names";
     44 NOT_PERMITTED Refused "use a certificate of the role that may do this (operator to change, viewer to look)";
     45 ANSWER_UNREADABLE Failed "client and node disagree on the protocol; compare `interlock --version` on both sides";
-    50 DEMO_FAILED Failed "the demo saw something that must not happen; please report it with what was printed";
+    50 DEMO_FAILED Failed "on a busy machine try again with a release build; if it says the same, please report all that was printed";
     51 OUTPUT_FAILED Failed "the result could not be written to stdout; what was asked may have been done";
 }
 

@@ -61,13 +61,14 @@ impl ConfigFile {
         Ok((Self { path: path.to_owned() }, value))
     }
 
-    /// Relative paths inside a configuration start where the file lies.
+    /// Where the file lies: relative paths inside a configuration start here.
+    pub(crate) fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Makes a path of the configuration one that can be opened.
     pub(crate) fn resolve(&self, field: &mut PathBuf) {
-        if field.is_relative()
-            && let Some(directory) = self.path.parent()
-        {
-            *field = directory.join(&*field);
-        }
+        *field = self.directory().join(&*field);
     }
 
     /// An error about the values of this file.

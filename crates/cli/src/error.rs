@@ -1,11 +1,14 @@
 //! What a command can end with, its code, and how it is told to a person.
 
+use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code};
 use crate::codes::{self, Code};
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::pki::PkiError;
 use interlock_client::OperatorError;
+use interlock_node::FormatError;
 use interlock_proto::ConversionError;
+use interlock_signer::EnrollError;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -24,10 +27,46 @@ pub(crate) enum CliError {
     NoSuchKey { message: String },
     #[error("the answer makes no sense: {problem}")]
     Answer { problem: String },
+    #[error("the node is not formatted: {0}")]
+    Format(Box<FormatError>),
+    #[error("the node does not start: {0}")]
+    Node(Box<interlock_node::StartError>),
+    #[error("the node has stopped: {0}")]
+    NodeStopped(interlock_node::StopError),
+    #[error("cannot enrol: {0}")]
+    Enroll(Box<EnrollError>),
+    #[error("the signer does not start: {0}")]
+    Signer(Box<interlock_signer::StartError>),
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
+}
+
+impl From<FormatError> for CliError {
+    fn from(error: FormatError) -> Self {
+        Self::Format(Box::new(error))
+    }
+}
+
+impl From<interlock_node::StartError> for CliError {
+    fn from(error: interlock_node::StartError) -> Self {
+        Self::Node(Box::new(error))
+    }
+}
+
+impl From<EnrollError> for CliError {
+    fn from(error: EnrollError) -> Self {
+        Self::Enroll(Box::new(error))
+    }
+}
+
+impl From<interlock_signer::StartError> for CliError {
+    fn from(error: interlock_signer::StartError) -> Self {
+        Self::Signer(Box::new(error))
+    }
 }
 
 impl From<ConversionError> for CliError {
@@ -42,13 +81,15 @@ impl CliError {
             Self::Config(error) => error.code(),
             Self::Pki(error) => error.code(),
             Self::Argument { .. } => &codes::BAD_ARGUMENT,
-            Self::Operator(OperatorError::Denied { .. }) => &codes::REFUSED,
-            Self::Operator(OperatorError::Unavailable { .. }) => &codes::UNAVAILABLE,
-            Self::Operator(OperatorError::Unknown { .. }) => &codes::OUTCOME_UNKNOWN,
-            Self::Operator(OperatorError::NotAuthorised { .. }) => &codes::NOT_PERMITTED,
-            Self::Operator(OperatorError::Invalid { .. }) => &codes::BAD_ARGUMENT,
+            Self::Operator(error) => operator_code(error),
             Self::NoSuchKey { .. } => &codes::NO_SUCH_KEY,
             Self::Answer { .. } => &codes::ANSWER_UNREADABLE,
+            Self::Format(error) => format_code(error),
+            Self::Node(error) => node_code(error),
+            Self::NodeStopped(_) => &codes::NODE_FAILED,
+            Self::Enroll(error) => enroll_code(error),
+            Self::Signer(error) => signer_code(error),
+            Self::Signals(_) => &codes::SIGNER_FAILED,
             Self::Demo(_) => &codes::DEMO_FAILED,
             Self::Output(_) => &codes::OUTPUT_FAILED,
         }

@@ -4,6 +4,7 @@
 //! May not live here: any rule, any protocol, any durable state.
 
 mod args;
+mod classify;
 mod cluster;
 mod codes;
 mod config;
@@ -13,10 +14,13 @@ mod failover;
 mod key;
 mod key_view;
 mod leash;
+mod logging;
 mod new_files;
+mod node;
 mod operator;
 mod output;
 mod pki;
+mod signer;
 
 use args::{Cli, Command, PkiCommand};
 use clap::Parser as _;
@@ -36,10 +40,11 @@ async fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Pki(PkiCommand::Init(args)) => pki::init(&args),
         Command::Pki(PkiCommand::Issue(args)) => pki::issue(&args),
+        Command::Node(command) => node::run(&command).await,
+        Command::Signer(command) => signer::run(&command).await,
         Command::Key(command) => key::run(&command).await,
         Command::Failover(args) => failover::run(&args).await,
         Command::Cluster(command) => cluster::run(&command).await,
         Command::Demo(args) => demo::run(&args).await,
-        _ => unreachable!(),
     }
 }

@@ -3,7 +3,8 @@
 
 use super::DemoError;
 use super::ports::free_ports;
-use crate::pki;
+use crate::new_files::{NewFile, create_all};
+use crate::pki::{self, PkiError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use interlock_proto::{Identity, Role};
@@ -58,10 +59,11 @@ impl World {
         owners.extend((1..=NODE_COUNT).map(|id| (Role::Node, id.to_string())));
         owners.extend(SIGNERS.map(|name| (Role::Signer, name.to_owned())));
         for (role, name) in owners {
-            let identity = Identity::new(&name, role).map_err(pki::PkiError::from)?;
+            let identity = Identity::new(&name, role).map_err(PkiError::from)?;
             pki::issue_certificate(&pki, &identity, VALID_DAYS)?;
         }
-        self.write("priv_validator_key.json", &self.key_file())?;
+        let key = NewFile { path: self.path("priv_validator_key.json"), mode: 0o600, text: &self.key_file() };
+        create_all(self.directory(), &[key]).map_err(PkiError::from)?;
         self.write("operator.toml", &(self.tls("operator-demo") + &self.guards))?;
         for id in 1..=NODE_COUNT {
             self.write(&format!("node-{id}.toml"), &self.node_config(id))?;

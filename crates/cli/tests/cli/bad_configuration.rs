@@ -46,3 +46,35 @@ fn of_an_operator() {
     golden("operator-configuration-errors.txt", &transcript);
     assert_eq!(transcript.matches("[exit 2]").count(), names.len());
 }
+
+#[test]
+fn of_a_signer() {
+    let scratch = scratch();
+    std::fs::create_dir(scratch.path("var")).unwrap();
+    scratch.write("key.json", "{}");
+    let key = "[[key]]\nname = \"val\"\nchain_id = \"c\"\nkey_file = \"key.json\"\n";
+    let node = "[[key.node]]\nname = \"n\"\naddress = \"tcp://127.0.0.1:9\"\n";
+    let good = format!("state_dir = \"var/state\"\n{TLS}{GUARD}{key}{node}");
+    for (name, text) in [
+        ("unknown", good.replace("state_dir", "colour = 1\nstate_dir")),
+        ("no-parent", good.replace("var/state", "gone/state")),
+        ("no-key-file", good.replace("key.json", "other.json")),
+        ("no-certificate", good.replace("operator-ops.pem", "other.pem")),
+        ("bad-address", good.replace("tcp://127.0.0.1:9", "127.0.0.1:9")),
+        ("no-key", good.replace(key, "").replace(node, "key = []\n")),
+        ("bad-timing", format!("{good}[timing]\nredial_ms = 60000\n")),
+        ("bad-key-file", good.clone()),
+        ("operators-certificate", good.clone()),
+    ] {
+        scratch.write(&format!("{name}.toml"), &text);
+    }
+    let names =
+        ["unknown", "no-parent", "no-key-file", "no-certificate", "bad-address", "no-key", "bad-timing"];
+    let mut lines = names.map(|name| format!("signer start --config {name}.toml")).to_vec();
+    lines.push("signer enroll --config operators-certificate.toml".to_owned());
+    lines.push("signer start --config operators-certificate.toml".to_owned());
+    let transcript = scratch.transcript(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    golden("signer-configuration-errors.txt", &transcript);
+    assert_eq!(transcript.matches("[exit 2]").count(), lines.len());
+    assert_eq!(scratch.names("var"), [""; 0], "nothing was made");
+}

@@ -1,0 +1,65 @@
+//! `interlock node`: formats and runs a guard node.
+
+use crate::args::{NodeCommand, NodeFormatArgs, NodeStartArgs};
+use crate::config::ConfigFile;
+use crate::error::CliError;
+use crate::leash::told_to_end;
+use crate::operator::argument;
+use crate::{logging, output};
+use interlock_core::ClusterId;
+use interlock_node::NodeConfig;
+use std::path::Path;
+
+pub(crate) async fn run(command: &NodeCommand) -> Result<(), CliError> {
+    match command {
+        NodeCommand::Format(args) => format(args),
+        NodeCommand::Start(args) => start(args).await,
+    }
+}
+
+fn format(args: &NodeFormatArgs) -> Result<(), CliError> {
+    let cluster = args.cluster_id.as_deref().map(parse_cluster_id).transpose()?;
+    let (file, config) = read(&args.config)?;
+    config.check_members().map_err(|error| file.wrong(error.to_string()))?;
+    let cluster = interlock_node::format(&config, cluster)?;
+    output::note(&format!("formatted node {} in {}", config.node_id, config.data_dir.display()));
+    if args.cluster_id.is_none() {
+        output::note("format the other founding members with --cluster-id and the id below");
+    }
+    output::data(&format!("{cluster}\n"))
+}
+
+async fn start(args: &NodeStartArgs) -> Result<(), CliError> {
+    logging::start();
+    let (_, config) = read(&args.config)?;
+    let node_id = config.node_id;
+    // Large, and built once.
+    let mut node = Box::pin(interlock_node::start(config)).await?;
+    output::note(&format!("node {node_id} runs: peers on {}, clients on {}", node.peers, node.clients));
+    let reason = tokio::select! {
+        Err(stopped) = node.stopped() => return Err(CliError::NodeStopped(stopped)),
+        reason = told_to_end(args.end_with_stdin) => reason.map_err(CliError::Signals)?,
+    };
+    output::note(&format!("ending in order, because of {reason}"));
+    node.shutdown().await;
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<(ConfigFile, NodeConfig), CliError> {
+    let (file, mut config) = ConfigFile::read::<NodeConfig>(path)?;
+    config.check().map_err(|error| file.wrong(error.to_string()))?;
+    let tls = &mut config.tls;
+    for (field, path) in [("tls.ca", &mut tls.ca), ("tls.cert", &mut tls.cert), ("tls.key", &mut tls.key)] {
+        file.resolve(path);
+        file.require_file(field, path)?;
+    }
+    file.resolve(&mut config.data_dir);
+    file.require_parent("data_dir", &config.data_dir)?;
+    Ok((file, config))
+}
+
+fn parse_cluster_id(text: &str) -> Result<ClusterId, CliError> {
+    let mut id = [0; 16];
+    argument("--cluster-id", text, hex::decode_to_slice(text, &mut id))?;
+    Ok(ClusterId(id))
+}
