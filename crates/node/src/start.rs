@@ -20,10 +20,12 @@ use openraft::SnapshotPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, server::Router};
@@ -39,6 +41,8 @@ const ENTRIES_PER_APPEND: u64 = 100;
 const REQUESTS_PER_CONNECTION_MAX: usize = 4096;
 /// Largest message from a signer or an operator, bytes.
 const CLIENT_MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest wait for open requests when the node stops.
+const DRAIN: Duration = Duration::from_secs(2);
 /// Idle time after which a server checks that the other side still lives.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
@@ -85,6 +89,7 @@ pub enum StopError {
 pub struct RunningNode {
     raft: openraft::Raft<TypeConfig, StateMachine>,
     tasks: JoinSet<String>,
+    stop: watch::Sender<bool>,
     /// Where peers reach it.
     pub peers: SocketAddr,
     /// Where signers and operators reach it.
@@ -120,6 +125,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         openraft::Raft::new(local.node_id, raft_config(config.timing)?, network, store.log, store.machine)
             .await
             .map_err(|error| StartError::Consensus(error.to_string()))?;
+    let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         local,
         raft: raft.clone(),
@@ -129,15 +135,17 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         proposer: Proposer::start(raft.clone()),
         settings: config.failover,
         started_at: Instant::now(),
+        stopping: stopping.clone(),
     });
     let addresses =
         (local_address(&peers, config.listen.peers), local_address(&clients, config.listen.clients));
     let mut tasks = JoinSet::new();
-    serve(&mut tasks, "peer server", peer_router(local, &raft, &tls)?, peers);
-    serve(&mut tasks, "client server", client_router(&shared, &tls)?, clients);
+    serve(&mut tasks, "peer server", peer_router(local, &raft, &tls)?, peers, stopping.clone());
+    serve(&mut tasks, "client server", client_router(&shared, &tls)?, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
-        tasks.spawn(async move { format!("HTTP server ended: {:?}", serving.await) });
+        tasks
+            .spawn(until(stopping.clone(), async move { format!("HTTP server ended: {:?}", serving.await) }));
     }
     let driver = Driver {
         raft: raft.clone(),
@@ -146,14 +154,14 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         proposer: shared.proposer.clone(),
         settings: config.failover,
     };
-    tasks.spawn(async move {
+    tasks.spawn(until(stopping, async move {
         failover::run(driver).await;
         "failure detector ended".to_owned()
-    });
+    }));
     found_cluster(&raft, founders).await?;
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
-    Ok(RunningNode { raft, tasks, peers, clients })
+    Ok(RunningNode { raft, tasks, stop, peers, clients })
 }
 
 impl RunningNode {
@@ -181,9 +189,14 @@ impl RunningNode {
         }
     }
 
-    /// Stops in order: no new request, then consensus, then the store.
+    /// Stops in order: sessions and requests, then consensus, then the store. Its directory is unlocked as soon as the
+    /// last task that reads it has ended.
     pub async fn shutdown(mut self) {
-        self.tasks.shutdown().await;
+        self.stop.send_replace(true);
+        let drained = tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            self.tasks.shutdown().await;
+        }
         if let Err(error) = self.raft.shutdown().await {
             error!(%error, "consensus did not stop cleanly");
         }
@@ -268,7 +281,27 @@ fn client_router(shared: &Arc<Shared>, tls: &Tls) -> Result<Router, StartError> 
     Ok(server(tls)?.add_service(guard).add_service(operator))
 }
 
-fn serve(tasks: &mut JoinSet<String>, name: &'static str, router: Router, listener: TcpListener) {
+fn serve(
+    tasks: &mut JoinSet<String>,
+    name: &'static str,
+    router: Router,
+    listener: TcpListener,
+    mut stopping: watch::Receiver<bool>,
+) {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tasks.spawn(async move { format!("{name} ended: {:?}", router.serve_with_incoming(incoming).await) });
+    let stop = async move {
+        // Also when the sender has gone: then nobody runs this node any more.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    tasks.spawn(async move {
+        format!("{name} ended: {:?}", router.serve_with_incoming_shutdown(incoming, stop).await)
+    });
+}
+
+/// Runs a task until it ends or the node stops.
+async fn until(mut stopping: watch::Receiver<bool>, task: impl Future<Output = String>) -> String {
+    tokio::select! {
+        ended = task => ended,
+        _ = stopping.wait_for(|stopping| *stopping) => "stopped".to_owned(),
+    }
 }

@@ -21,6 +21,7 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tonic::Status;
 
 /// Longest wait for the confirmation that a read needs.
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) proposer: Proposer,
     pub(crate) settings: Failover,
     pub(crate) started_at: Instant,
+    /// Becomes true when the node stops: sessions end then.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl Shared {

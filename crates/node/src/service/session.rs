@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{debug, info};
@@ -123,8 +123,10 @@ impl Session {
         let gone = |Gone| "the signer stopped reading".to_owned();
         self.welcome().await.map_err(gone)?;
         self.update_all().await.map_err(gone)?;
+        let mut stopping = self.shared.stopping.clone();
         loop {
             tokio::select! {
+                () = stopped(&mut stopping) => return Err("the node stops".to_owned()),
                 request = requests.message() => match request {
                     Ok(Some(request)) => self.heartbeat(request).await?,
                     Ok(None) => return Ok(()),
@@ -204,6 +206,11 @@ impl Session {
         };
         self.send(v1::session_event::Kind::KeyUpdate(update)).await
     }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // Also when the sender has gone: then the node has stopped already.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 fn describe(record: &KeyRecord) -> Sent {

@@ -2,10 +2,11 @@
 
 use interlock_core::ClusterId;
 use interlock_node::config::{Failover, Listen, Member, NodeConfig, Timing, TlsFiles};
-use interlock_node::{RunningNode, format, start};
+use interlock_node::{RunningNode, StartError, format, start};
 use interlock_proto::v1::guard_client::GuardClient;
 use interlock_proto::v1::operator_client::OperatorClient;
 use interlock_proto::{Identity, Role, v1};
+use interlock_store::{IdentityError, StoreOpenError};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -14,10 +15,10 @@ use tempfile::TempDir;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
 
 /// Longest wait for anything.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until `check` gives a value.
-pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
         if let Some(value) = check().await {
@@ -29,13 +30,13 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
 }
 
 /// An authority and what it issues, as files.
-pub struct Authority {
+pub(crate) struct Authority {
     dir: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -45,7 +46,7 @@ impl Authority {
         Self { dir: dir.to_owned(), issuer: Issuer::new(params, key) }
     }
 
-    pub fn issue(&self, identity: &Identity) -> TlsFiles {
+    pub(crate) fn issue(&self, identity: &Identity) -> TlsFiles {
         let name = identity.dns_name();
         let key = KeyPair::generate().unwrap();
         let certificate =
@@ -66,17 +67,17 @@ fn free_address() -> SocketAddr {
 }
 
 /// Three nodes and their authority.
-pub struct Cluster {
-    pub id: ClusterId,
-    pub authority: Authority,
-    pub configs: Vec<NodeConfig>,
-    pub nodes: Vec<Option<RunningNode>>,
+pub(crate) struct Cluster {
+    pub(crate) id: ClusterId,
+    pub(crate) authority: Authority,
+    pub(crate) configs: Vec<NodeConfig>,
+    pub(crate) nodes: Vec<Option<RunningNode>>,
     _dir: TempDir,
 }
 
 impl Cluster {
     /// Formats three nodes; none runs yet.
-    pub fn formatted() -> Self {
+    pub(crate) fn formatted() -> Self {
         let dir = TempDir::new().unwrap();
         let authority = Authority::new(&dir.path().join("pki"));
         let members: Vec<Member> = (1..=3)
@@ -110,7 +111,7 @@ impl Cluster {
     }
 
     /// Formats and starts three nodes.
-    pub async fn running() -> Self {
+    pub(crate) async fn running() -> Self {
         let mut cluster = Self::formatted();
         for index in 0..3 {
             cluster.start(index).await;
@@ -118,15 +119,22 @@ impl Cluster {
         cluster
     }
 
-    pub async fn start(&mut self, index: usize) {
-        self.nodes[index] = Some(start(self.configs[index].clone()).await.unwrap());
+    pub(crate) async fn start(&mut self, index: usize) {
+        let config = self.configs[index].clone();
+        let node = eventually("a node whose directory is free", async || match start(config.clone()).await {
+            Ok(node) => Some(node),
+            // The last task of its predecessor is about to end.
+            Err(StartError::Open(StoreOpenError::Identity(IdentityError::Lock(_)))) => None,
+            Err(error) => panic!("{error}"),
+        });
+        self.nodes[index] = Some(node.await);
     }
 
-    pub async fn stop(&mut self, index: usize) {
+    pub(crate) async fn stop(&mut self, index: usize) {
         self.nodes[index].take().unwrap().shutdown().await;
     }
 
-    pub fn channel(&self, index: usize, caller: &Identity) -> Channel {
+    pub(crate) fn channel(&self, index: usize, caller: &Identity) -> Channel {
         let config = &self.configs[index];
         let files = self.authority.issue(caller);
         let read = |path: &PathBuf| std::fs::read(path).unwrap();
@@ -138,16 +146,16 @@ impl Cluster {
         Endpoint::from_shared(uri).unwrap().tls_config(tls).unwrap().connect_lazy()
     }
 
-    pub fn operator(&self, index: usize) -> OperatorClient<Channel> {
+    pub(crate) fn operator(&self, index: usize) -> OperatorClient<Channel> {
         OperatorClient::new(self.channel(index, &Identity::new("ops", Role::Operator).unwrap()))
     }
 
-    pub fn signer(&self, index: usize, name: &str) -> GuardClient<Channel> {
+    pub(crate) fn signer(&self, index: usize, name: &str) -> GuardClient<Channel> {
         GuardClient::new(self.channel(index, &Identity::new(name, Role::Signer).unwrap()))
     }
 
     /// The index of the leader, once the running nodes agree on one that runs.
-    pub async fn leader(&self) -> usize {
+    pub(crate) async fn leader(&self) -> usize {
         eventually("a leader", async || {
             let running: Vec<usize> = (0..3).filter(|index| self.nodes[*index].is_some()).collect();
             let mut leaders = Vec::new();
