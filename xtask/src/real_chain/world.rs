@@ -19,6 +19,9 @@ const FRESH_SIGNATURE_NS: u64 = 3_000_000_000;
 /// Nodes of the guarded validator may be this many heights behind the others and still count as caught up.
 const LAG_HEIGHTS_MAX: u64 = 1;
 
+/// Heights between two faults: the system has settled, and the run as a whole signs enough of them.
+const QUIET_HEIGHTS: u64 = 8;
+
 /// The signers by falling priority, each with the validator node it serves.
 const SIGNERS: [(&str, &str); 2] = [("alpha", GUARDED_NODES[0]), ("beta", GUARDED_NODES[1])];
 
@@ -26,6 +29,7 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) cluster: Cluster,
     taps: Vec<TapFollower>,
+    last_healthy_height: u64,
     _socket: Socket,
 }
 
@@ -104,7 +108,7 @@ impl World {
         for name in GUARDED_NODES.into_iter().chain(PLAIN_NODES) {
             network.start(name)?;
         }
-        Ok(Self { network, cluster, taps, _socket: socket })
+        Ok(Self { network, cluster, taps, last_healthy_height: 0, _socket: socket })
     }
 
     /// The RPC of a node that no fault hits.
@@ -129,28 +133,34 @@ impl World {
         Ok(())
     }
 
-    /// Waits for a whole cluster, a holder whose signatures reach the chain, and a healthy candidate.
+    /// Waits for a whole cluster, a holder whose signatures reach the chain, a healthy candidate, and some heights of
+    /// undisturbed signing since the last call.
     pub(super) fn wait_until_healthy(&mut self) -> Outcome<Healthy> {
+        let height_wanted = self.last_healthy_height + QUIET_HEIGHTS;
         let healthy = wait_until("everything to be healthy", HEALTHY_TIMEOUT, || {
             if let Err(error) = self.must_run() {
                 return Seen::Hopeless(error.to_string());
             }
-            match self.look() {
+            match self.look(height_wanted) {
                 Ok(Ok(healthy)) => Seen::Done(healthy),
                 Ok(Err(missing)) => Seen::Pending(missing),
                 Err(error) => Seen::Pending(error.to_string()),
             }
-        });
-        Ok(healthy?)
+        })?;
+        self.last_healthy_height = healthy.height;
+        Ok(healthy)
     }
 
     /// One look: healthy, or what is missing.
-    fn look(&mut self) -> Outcome<Result<Healthy, String>> {
+    fn look(&mut self, height_wanted: u64) -> Outcome<Result<Healthy, String>> {
         let newest = self.signatures()?.last().map_or(0, |entry| entry.time_unix_ns);
         if now_unix_ns().saturating_sub(newest) > FRESH_SIGNATURE_NS {
             return Ok(Err("no fresh signature".to_owned()));
         }
         let height = self.observer()?.status()?.height;
+        if height < height_wanted {
+            return Ok(Err(format!("the chain is at {height}, wanted is {height_wanted}")));
+        }
         for name in GUARDED_NODES {
             let status = self.network.rpc(name)?.status()?;
             if status.catching_up || status.height + LAG_HEIGHTS_MAX < height {

@@ -70,6 +70,14 @@ pub enum NetworkError {
     /// The node is not running.
     #[error("{0} is not running")]
     NotRunning(String),
+    /// The socket that a killed node left behind cannot be removed.
+    #[error("cannot remove the socket {socket} that a killed node left behind: {source}")]
+    StaleSocket {
+        /// The file.
+        socket: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Its process made trouble.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -288,9 +296,20 @@ impl Network {
         Ok(self.layout.home(name)?.rpc)
     }
 
-    /// Starts a node, or starts it again after it was killed.
+    /// Starts a node, or starts it again after it was killed. A killed node leaves the file of its unix socket behind
+    /// and would refuse to start on it, so the file is removed first, as an operator's service unit has to.
     pub fn start(&mut self, name: &str) -> Result<(), NetworkError> {
         let home = self.layout.home(name)?;
+        if let Some(socket) =
+            home.signer_address.as_deref().and_then(|address| address.strip_prefix("unix://"))
+        {
+            match std::fs::remove_file(socket) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(NetworkError::StaleSocket { socket: socket.to_owned(), source });
+                }
+                _ => {}
+            }
+        }
         let log = self.layout.logs.join(format!("{name}.log"));
         let process = ProcessSpec::new(name, &self.layout.program, log)
             .argument("start")
