@@ -1,5 +1,6 @@
 //! A node's configuration: parsed strictly, checked before anything is touched.
 
+use interlock_core::ClusterId;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 pub struct NodeConfig {
     /// This node's id, unique for the life of the cluster and never used again. Not zero.
     pub node_id: u64,
+    /// The cluster that the data must belong to, 32 hex digits. Absent: whatever `node format` made.
+    pub cluster_id: Option<String>,
     /// Where this node keeps its log and state. Made by `node format`.
     pub data_dir: PathBuf,
     /// Certificates.
@@ -105,6 +108,9 @@ pub enum ConfigError {
     /// Zero is no id.
     #[error("node_id is 0: ids start at 1")]
     ZeroId,
+    /// The cluster id does not parse.
+    #[error("cluster_id {0:?} is not 32 hex digits: copy what `node format` printed")]
+    ClusterId(String),
     /// An id stands twice among the members.
     #[error("member id {id} stands twice: each founding member has its own id")]
     MemberTwice {
@@ -149,6 +155,7 @@ impl NodeConfig {
         if self.node_id == 0 || self.member.iter().any(|member| member.id == 0) {
             return Err(ConfigError::ZeroId);
         }
+        self.expected_cluster()?;
         let timing = self.timing;
         let minimum = timing.heartbeat_interval_ms.saturating_mul(3);
         if timing.heartbeat_interval_ms == 0
@@ -162,6 +169,19 @@ impl NodeConfig {
             });
         }
         Ok(())
+    }
+
+    /// The cluster that the data must belong to.
+    ///
+    /// # Errors
+    /// When it is not 32 hex digits.
+    pub fn expected_cluster(&self) -> Result<Option<ClusterId>, ConfigError> {
+        let Some(text) = &self.cluster_id else { return Ok(None) };
+        let digits = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        match u128::from_str_radix(text, 16) {
+            Ok(id) if digits => Ok(Some(ClusterId(id.to_be_bytes()))),
+            _ => Err(ConfigError::ClusterId(text.clone())),
+        }
     }
 
     /// Checks the founding members, which only `node format` needs.
@@ -197,6 +217,7 @@ mod tests {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         NodeConfig {
             node_id: 1,
+            cluster_id: None,
             data_dir: "data".into(),
             tls: TlsFiles { ca: "ca".into(), cert: "cert".into(), key: "key".into() },
             listen: Listen { peers: loopback, clients: loopback, http: None },
@@ -225,5 +246,16 @@ mod tests {
         assert!(matches!(config.check(), Err(ConfigError::Timing { election_timeout_min_ms: 100, .. })));
         config.node_id = 0;
         assert_eq!(config.check(), Err(ConfigError::ZeroId));
+    }
+
+    #[test]
+    fn a_cluster_id_is_read_as_format_prints_it() {
+        let mut config = config(&[1]);
+        config.cluster_id = Some(ClusterId([0xa5; 16]).to_string());
+        assert_eq!(config.expected_cluster(), Ok(Some(ClusterId([0xa5; 16]))));
+        for wrong in ["", "a5", "+5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5", "x5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"] {
+            config.cluster_id = Some(wrong.to_owned());
+            assert_eq!(config.check(), Err(ConfigError::ClusterId(wrong.to_owned())));
+        }
     }
 }

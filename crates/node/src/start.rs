@@ -103,7 +103,7 @@ pub struct RunningNode {
 pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     config.check()?;
     let tls = Tls::load(&config.tls, config.node_id)?;
-    let expected = Expected { node_id: config.node_id, cluster_id: None };
+    let expected = Expected { node_id: config.node_id, cluster_id: config.expected_cluster()? };
     let options = StoreOptions::new(FatalHook::stop_process());
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
     let identity = &store.identity;

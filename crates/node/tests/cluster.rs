@@ -330,10 +330,45 @@ async fn data_directories_are_not_mixed_up() {
     never_formatted.data_dir = cluster.configs[1].data_dir.join("nowhere");
     let Err(missing) = start(never_formatted).await else { panic!("started without state") };
     assert!(missing.to_string().contains("format"), "{missing}");
+    let mut of_another_cluster = cluster.configs[1].clone();
+    of_another_cluster.cluster_id = Some(ClusterId([1; 16]).to_string());
+    let Err(other) = start(of_another_cluster).await else { panic!("started on another cluster's data") };
+    assert!(other.to_string().contains(&cluster.id.to_string()), "{other}");
     let mut foreign_certificate = cluster.configs[1].clone();
     foreign_certificate.tls = cluster.configs[2].tls.clone();
     let Err(foreign) = start(foreign_certificate).await else {
         panic!("started under another's certificate")
     };
     assert!(foreign.to_string().contains("node 3"), "{foreign}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_must_be_a_node_of_this_cluster_and_who_it_says() {
+    use interlock_proto::raft::raft_client::RaftClient;
+    let cluster = Cluster::running().await;
+    let vote = async |caller: Identity, cluster_id: ClusterId, node_id: u64, target: u64| {
+        let sender = interlock_proto::raft::Sender {
+            cluster_id: cluster_id.0.to_vec(),
+            node_id,
+            incarnation: vec![0; 16],
+            target,
+        };
+        let vote = interlock_proto::raft::Vote { term: 1_000_000, node_id, committed: false };
+        let request = interlock_proto::raft::VoteRequest {
+            sender: Some(sender),
+            vote: Some(vote),
+            last_log: None,
+            leadership_transfer: false,
+        };
+        RaftClient::new(cluster.peer_channel(0, &caller)).vote(request).await.unwrap_err()
+    };
+    let node_2 = Identity::node(2);
+    let other_cluster = vote(node_2.clone(), ClusterId([1; 16]), 2, 1).await;
+    assert_eq!(other_cluster.code(), Code::FailedPrecondition, "{other_cluster:?}");
+    let other_target = vote(node_2.clone(), cluster.id, 2, 3).await;
+    assert_eq!(other_target.code(), Code::FailedPrecondition, "{other_target:?}");
+    let other_sender = vote(node_2, cluster.id, 3, 1).await;
+    assert_eq!(other_sender.code(), Code::PermissionDenied, "{other_sender:?}");
+    let no_node = vote(Identity::new("alpha", Role::Signer).unwrap(), cluster.id, 2, 1).await;
+    assert_eq!(no_node.code(), Code::PermissionDenied, "{no_node:?}");
 }

@@ -91,6 +91,7 @@ impl Cluster {
             .iter()
             .map(|member| NodeConfig {
                 node_id: member.id,
+                cluster_id: None,
                 data_dir: dir.path().join(format!("node-{}", member.id)),
                 tls: authority.issue(&Identity::node(member.id)),
                 listen: Listen {
@@ -135,6 +136,14 @@ impl Cluster {
     }
 
     pub(crate) fn channel(&self, index: usize, caller: &Identity) -> Channel {
+        self.channel_to(index, self.configs[index].listen.clients, caller)
+    }
+
+    pub(crate) fn peer_channel(&self, index: usize, caller: &Identity) -> Channel {
+        self.channel_to(index, self.configs[index].listen.peers, caller)
+    }
+
+    fn channel_to(&self, index: usize, address: SocketAddr, caller: &Identity) -> Channel {
         let config = &self.configs[index];
         let files = self.authority.issue(caller);
         let read = |path: &PathBuf| std::fs::read(path).unwrap();
@@ -142,7 +151,7 @@ impl Cluster {
             .ca_certificate(Certificate::from_pem(read(&files.ca)))
             .identity(TlsIdentity::from_pem(read(&files.cert), read(&files.key)))
             .domain_name(Identity::node(config.node_id).dns_name());
-        let uri = format!("https://{}", config.listen.clients);
+        let uri = format!("https://{address}");
         Endpoint::from_shared(uri).unwrap().tls_config(tls).unwrap().connect_lazy()
     }
 
