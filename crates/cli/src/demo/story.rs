@@ -8,13 +8,20 @@ use super::{DemoError, Failover, Summary, watch};
 use crate::args::OperatorArgs;
 use crate::operator;
 use interlock_client::{KeySelector, OperatorClient};
+use interlock_core::Rule;
 use interlock_proto::v1;
-use interlock_toychain::{Address, Chain, ChainConfig, DoubleSignOutcome, Report};
+use interlock_toychain::{Address, Chain, ChainConfig, DoubleSignOutcome, Event, Report, Step};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// How long a single step may take before the demo gives up.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pace of the chain: quick to watch, and slow enough that nodes are idle between two heights.
+const BLOCK_INTERVAL_MS: u64 = 150;
+/// A chain with other validators does not wait long for ours.
+const PRECOMMIT_WAIT_MS: u64 = 400;
+/// After a handover, how often the new holder may answer that it does not hold the lease yet.
+const ATTEMPTS_MAX: u32 = 5;
 /// Between two looks at a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two looks at whether everything still runs.
@@ -83,11 +90,10 @@ impl Story {
     /// The part with the accidents.
     async fn faults(&mut self) -> Result<(), DemoError> {
         self.go_on(Duration::from_millis(2_000)).await?;
-        self.attempt_double_sign().await?;
+        self.tempt_holder().await?;
         self.go_on(Duration::from_millis(500)).await?;
         let killed = self.kill_holder().await?;
-        self.go_on(Duration::from_millis(1_000)).await?;
-        self.attempt_double_sign().await?;
+        self.go_on(Duration::from_millis(1_500)).await?;
         self.start_signer(killed)?;
         self.wait_for_health(SIGNERS[killed]).await?;
         self.screen.say(&format!("started {} again; it stands by now", SIGNERS[killed]));
@@ -96,8 +102,14 @@ impl Story {
         self.go_on(Duration::from_millis(1_000)).await
     }
 
-    async fn attempt_double_sign(&mut self) -> Result<(), DemoError> {
+    /// Asks the holder to contradict itself: its own watermark knows better.
+    async fn tempt_holder(&mut self) -> Result<(), DemoError> {
         let node = self.holder().await?;
+        self.tempt(node).await.map(drop)
+    }
+
+    /// Asks a signer to contradict the newest vote of any signer; returns its refusal.
+    async fn tempt(&mut self, node: usize) -> Result<String, DemoError> {
         let signer = SIGNERS[node];
         match self.chain.attempt_double_sign(node).await? {
             DoubleSignOutcome::Refused { height, step, description } => {
@@ -105,7 +117,7 @@ impl Story {
                     "asked {signer} for a second, different {step} at height {height}: refused"
                 ));
                 self.screen.say(&format!("  {description}"));
-                Ok(())
+                Ok(description)
             }
             DoubleSignOutcome::Signed { height, step } => Err(DemoError::MustNotHappen(format!(
                 "{signer} signed two different {step}s at height {height}"
@@ -147,9 +159,12 @@ impl Story {
         Ok(())
     }
 
-    /// A planned failover, as `interlock failover val --to SIGNER` does it.
+    /// A planned failover, as `interlock failover val --to SIGNER` does it. The new holder is then asked to contradict
+    /// what the old one signed last: its own watermark knows nothing of it, the cluster does.
     async fn hand_over(&mut self, to: &str) -> Result<(), DemoError> {
         let node = self.holder().await?;
+        let successor = SIGNERS.iter().position(|name| *name == to).unwrap_or_default();
+        self.wait_until_idle(successor).await;
         self.screen.say(&format!("interlock failover {KEY_NAME} --to {to} --reason \"back to the primary\""));
         let asked_at = Instant::now();
         let request = v1::FailoverRequest {
@@ -159,6 +174,12 @@ impl Story {
             reason: "back to the primary".to_owned(),
         };
         let lease = self.operator.failover(request).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            // The news of the grant may still be on its way to the new holder.
+            if !self.tempt(successor).await?.starts_with(&Rule::HolderMatches.to_string()) {
+                break;
+            }
+        }
         let found = self.chain.first_signature_elsewhere(node, asked_at, STEP_TIMEOUT).await;
         let first = found.ok_or_else(|| self.late("the signer that was given the lease signs"))?;
         let signed = self.chain.signatures().into_iter().map(|signature| signature.at);
@@ -168,6 +189,15 @@ impl Story {
             .say(&format!("{to} holds the lease (epoch {epoch}) and signs, longest silence {gap_ms} ms"));
         self.failovers.push(Failover { cause: "planned failover", gap_ms });
         Ok(())
+    }
+
+    /// Waits until a standby's node has asked for all steps of a height, so that it is idle until the next one. Only the
+    /// pace of the story depends on it.
+    async fn wait_until_idle(&self, node: usize) {
+        let mut events = self.chain.events();
+        let last_step = |event: &Event| matches!(event, Event::Refused { node: at, step: Step::Precommit, .. } if *at == node);
+        let idle = async { while events.recv().await.is_ok_and(|event| !last_step(&event)) {} };
+        let _timed_out = tokio::time::timeout(Duration::from_secs(1), idle).await;
     }
 
     fn start_signer(&mut self, node: usize) -> Result<(), DemoError> {
@@ -285,7 +315,10 @@ fn connect(world: &World) -> Result<OperatorClient, DemoError> {
 fn chain_config(world: &World) -> ChainConfig {
     let tcp = Address::Tcp { peer_id: None, host: "127.0.0.1".to_owned(), port: 0 };
     let unix = Address::Unix { path: world.path("validator-1.sock") };
-    ChainConfig::new(CHAIN_ID, world.public_key(), vec![tcp, unix])
+    let mut config = ChainConfig::new(CHAIN_ID, world.public_key(), vec![tcp, unix]);
+    config.block_interval_ms = BLOCK_INTERVAL_MS;
+    config.precommit_wait_ms = PRECOMMIT_WAIT_MS;
+    config
 }
 
 fn judge(report: &Report, failovers: Vec<Failover>) -> Result<Summary, DemoError> {
