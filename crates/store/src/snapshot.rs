@@ -1,9 +1,9 @@
 //! Snapshots: the whole state at one log id, as bytes, and the files that keep the newest one.
 //!
-//! Invariants: a snapshot is verified before it replaces anything (checksum, format, cluster, rule version); it is synced,
-//! renamed and its directory synced before it is announced; a snapshot that was durable and does not read is refused,
-//! never skipped. The contents pass between nodes in memory for now: the fields are private and the accessors speak in
-//! ranges, so that a file can take the place of the bytes without a change for the node.
+//! Invariants: a snapshot is verified before it replaces anything (checksum, format, cluster, rule version); it is
+//! synced, renamed and its directory synced before it is announced; a snapshot that was durable and does not read is
+//! refused, never skipped. The contents pass between nodes in memory for now: the fields are private and the accessors
+//! speak in ranges, so that a file can take the place of the bytes without a change for the node.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

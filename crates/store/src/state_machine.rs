@@ -1,7 +1,7 @@
 //! openraft's state machine: the rule book's state in memory, fed by committed entries, kept by snapshots.
 //!
-//! Restarts from the newest snapshot plus the log. Invariants: entries are applied in order, each item of a batch one by
-//! one; a response is sent only after its entry is applied; the state never goes back (S4).
+//! Restarts from the newest snapshot plus the log. Invariants: entries are applied in order, each item of a batch one
+//! by one; a response is sent only after its entry is applied; the state never goes back (S4).
 
 use std::fmt;
 use std::io;

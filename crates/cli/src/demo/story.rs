@@ -191,8 +191,8 @@ impl Story {
         Ok(())
     }
 
-    /// Waits until a standby's node has asked for all steps of a height, so that it is idle until the next one. Only the
-    /// pace of the story depends on it.
+    /// Waits until a standby's node has asked for all steps of a height, so that it is idle until the next one. Only
+    /// the pace of the story depends on it.
     async fn wait_until_idle(&self, node: usize) {
         let mut events = self.chain.events();
         let last_step = |event: &Event| matches!(event, Event::Refused { node: at, step: Step::Precommit, .. } if *at == node);

@@ -1,7 +1,8 @@
 //! The audit trail: append-only segments written after apply, and an index over them that can be rebuilt.
 //!
-//! A thread of its own writes both, so that signing never waits for the index. Invariant: nothing that decides a verdict
-//! reads anything of this module. The trail repeats nothing: replaying the log after a restart adds only what is missing.
+//! A thread of its own writes both, so that signing never waits for the index. Invariant: nothing that decides a
+//! verdict reads anything of this module. The trail repeats nothing: replaying the log after a restart adds only what
+//! is missing.
 
 mod index;
 mod record;

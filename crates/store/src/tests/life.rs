@@ -1,8 +1,8 @@
 //! A log that lives through crashes beside a model of what it may hold.
 //!
 //! The model keeps the state after each operation. After any crash the log must hold exactly one of the states between
-//! the last acknowledged operation and the last one asked for: nothing acknowledged is lost, nothing is invented, and no
-//! operation takes effect before an earlier one.
+//! the last acknowledged operation and the last one asked for: nothing acknowledged is lost, nothing is invented, and
+//! no operation takes effect before an earlier one.
 
 use std::fmt;
 use std::ops::ControlFlow;

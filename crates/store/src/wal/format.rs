@@ -1,7 +1,7 @@
 //! Bytes of the write-ahead log: segment header, record header, checksums. Nothing here touches a file.
 //!
-//! All numbers are little-endian. Records start at multiples of [`ALIGNMENT`]. A checksum starts from the owner's id, so
-//! that bytes of another node's log never look like ours.
+//! All numbers are little-endian. Records start at multiples of [`ALIGNMENT`]. A checksum starts from the owner's id,
+//! so that bytes of another node's log never look like ours.
 
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;

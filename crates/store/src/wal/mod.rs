@@ -1,8 +1,8 @@
 //! The write-ahead log: one ordered stream of records, durable before it is acknowledged.
 //!
-//! Vote, entries, truncations, purges and the committed id share one stream, so that their order on disk is the order in
-//! which they were asked for. One thread writes; what arrives while it syncs goes into the next write together (group
-//! commit). This module sees opaque payloads; `log_store` gives them their meaning.
+//! Vote, entries, truncations, purges and the committed id share one stream, so that their order on disk is the order
+//! in which they were asked for. One thread writes; what arrives while it syncs goes into the next write together
+//! (group commit). This module sees opaque payloads; `log_store` gives them their meaning.
 
 mod format;
 mod recover;
