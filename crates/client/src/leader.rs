@@ -124,7 +124,7 @@ impl LeaderClient {
         let mut unknown: Option<String> = None;
         let mut not_committed = "no guard node was asked before the deadline".to_owned();
         loop {
-            let Some((node_id, channel)) = search.next(limits.deadline).await else {
+            let Some((node_id, channel)) = search.next(limits).await else {
                 return match unknown {
                     Some(message) => CallOutcome::Unknown { message },
                     None => CallOutcome::NotCommitted { message: not_committed },
@@ -231,8 +231,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The next node, after a pause if one is due; `None` once the deadline has passed or no node may be asked.
-    async fn next(&mut self, deadline: Instant) -> Option<(u64, Channel)> {
+    /// The next node, after a pause if one is due; `None` when too little time is left or no node may be asked. What is
+    /// broken off at the deadline is unknown, where stopping a moment earlier would have left it not committed.
+    async fn next(&mut self, limits: CallLimits) -> Option<(u64, Channel)> {
+        let deadline = match self.last {
+            None => limits.deadline,
+            Some(_) => limits.deadline - limits.attempt_timeout / 2,
+        };
         if std::mem::take(&mut self.pause) {
             tokio::time::sleep_until(deadline.min(Instant::now() + self.backoff)).await;
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);

@@ -7,6 +7,8 @@
 mod approve;
 mod channels;
 mod config;
+#[cfg(feature = "fake-guard")]
+pub mod fake_guard;
 mod leader;
 mod operator;
 mod permit;

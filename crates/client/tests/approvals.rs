@@ -1,9 +1,7 @@
 //! What a call is told when the guard misbehaves: the outcome classes are never mixed.
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
-mod fake_guard;
-
-use fake_guard::{Answer, CLUSTER, FakeGuard};
+use interlock_client::fake_guard::{Answer, CLUSTER, FakeGuard};
 use interlock_client::{
     ApproveOutcome, Channels, EchoMismatch, Guard, LeaderClient, ReleaseOutcome, UnknownCause,
 };

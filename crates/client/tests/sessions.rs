@@ -1,9 +1,7 @@
 //! Sessions: what they report, what they learn, and how they come back.
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
-mod fake_guard;
-
-use fake_guard::{CLUSTER, FakeGuard, PATIENCE};
+use interlock_client::fake_guard::{CLUSTER, FakeGuard, PATIENCE};
 use interlock_client::{
     Channels, KeyHealth, KeyView, LeaderClient, SessionIdentity, SessionSettings, Sessions,
 };

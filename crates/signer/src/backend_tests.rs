@@ -1,12 +1,9 @@
 //! A permit for one message never signs another. Permits come from a guard: there is no other way to get one.
 
-#[path = "../../client/tests/fake_guard/mod.rs"]
-mod fake_guard;
-
 use super::*;
 use ed25519_dalek::Verifier as _;
-use fake_guard::{CLUSTER, FakeGuard, PATIENCE};
 use interlock_chains::cometbft::parse_sign_vote;
+use interlock_client::fake_guard::{CLUSTER, FakeGuard, PATIENCE};
 use interlock_client::{ApproveOutcome, Channels, Guard, LeaderClient};
 use interlock_core::{Epoch, Incarnation, NodeName};
 use interlock_privval::{

@@ -174,7 +174,7 @@ impl SignerConfig {
         }
     }
 
-    /// Checks what no single field can show. [`crate::Signer::start`] and [`crate::enroll`] do this themselves.
+    /// Checks what no single field can show. [`crate::Signer::start`] and [`crate::enroll()`] do this themselves.
     ///
     /// # Errors
     /// See [`ConfigError`].

@@ -3,7 +3,7 @@
 
 mod rig;
 
-use rig::fake_guard::PATIENCE;
+use interlock_client::fake_guard::PATIENCE;
 use rig::{Node, Rig, prevote};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener, UnixStream};

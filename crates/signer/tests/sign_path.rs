@@ -3,12 +3,12 @@
 
 mod rig;
 
+use interlock_client::fake_guard::Answer;
 use interlock_core::Incarnation;
 use interlock_privval::{
     Message, PingRequest, PubKeyRequest, PublicKeyKind, Timestamp, proposal_sign_bytes,
     vote_extension_sign_bytes, vote_sign_bytes,
 };
-use rig::fake_guard::Answer;
 use rig::{CHAIN, FLOOR, Node, Rig, precommit, prevote, proposal};
 use std::time::{Duration, Instant};
 

@@ -38,7 +38,7 @@ async fn enrolment_happens_once_and_takes_over_what_was_approved() {
     let enrolled = enroll(&config).await.unwrap();
     assert_eq!(enrolled[0].floor_height, FLOOR);
     assert_eq!(enrolled[0].approved, rig.guard.approved(rig.key_id));
-    assert_eq!(enrolled[0].cluster, rig::fake_guard::CLUSTER);
+    assert_eq!(enrolled[0].cluster, interlock_client::fake_guard::CLUSTER);
     let error = enroll(&config).await.unwrap_err();
     assert!(matches!(error, EnrollError::Watermark(WatermarkError::Exists { .. })), "{error}");
     Signer::start(&config, None).await.unwrap();

@@ -1,13 +1,10 @@
 //! A guard, a validator node and signers between them, in one process.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "../../../client/tests/fake_guard/mod.rs"]
-pub mod fake_guard;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, SigningKey, Verifier as _};
-use fake_guard::{FakeGuard, PATIENCE};
+use interlock_client::fake_guard::{FakeGuard, PATIENCE};
 use interlock_core::{Incarnation, KeyId};
 use interlock_privval::{
     Address, BlockId, Connection, Listener, Message, PartSetHeader, Proposal, SignProposalRequest,

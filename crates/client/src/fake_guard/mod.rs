@@ -1,12 +1,12 @@
 //! Guard nodes inside the test process: real gRPC over mTLS, the real rule book behind it, no consensus, and a script
 //! that makes single answers go wrong. Each node stands behind a link that the test can cut.
-// Each test binary uses a part of it, and every helper is a test.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+// Part of tests, as all that uses it: it may panic, and its names say what they do.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::missing_panics_doc)]
 
-pub mod pki;
+mod pki;
 mod service;
 
-use interlock_client::{GuardEndpoint, TlsFiles};
+use crate::config::{GuardEndpoint, TlsFiles};
 use interlock_core::cometbft::Position;
 use interlock_core::command::AddKey;
 use interlock_core::{
@@ -16,7 +16,7 @@ use interlock_core::{
 use interlock_proto::v1::guard_server::GuardServer;
 use interlock_proto::v1::{self, session_event};
 use interlock_proto::{Identity, Role};
-use pki::Pki;
+pub use pki::Pki;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Certificates for the fake guard and its clients, in a directory of their own.
 
-use interlock_client::TlsFiles;
+use crate::config::TlsFiles;
 use interlock_proto::{Identity, Role};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub struct Pki {
 }
 
 impl Pki {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
