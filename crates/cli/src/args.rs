@@ -51,7 +51,7 @@ pub(crate) enum OutputFormat {
 pub(crate) enum PkiCommand {
     /// Make a certificate authority: ca.pem and ca.key
     Init(PkiInitArgs),
-    /// Issue a certificate: <role>-<name>.pem and .key
+    /// Issue a certificate: ROLE-NAME.pem and ROLE-NAME.key
     Issue(PkiIssueArgs),
 }
 

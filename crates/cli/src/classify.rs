@@ -12,7 +12,7 @@ pub(crate) fn operator_code(error: &OperatorError) -> &'static Code {
         OperatorError::Unavailable { .. } => &codes::UNAVAILABLE,
         OperatorError::Unknown { .. } => &codes::OUTCOME_UNKNOWN,
         OperatorError::NotAuthorised { .. } => &codes::NOT_PERMITTED,
-        OperatorError::Invalid { .. } => &codes::BAD_ARGUMENT,
+        OperatorError::Invalid { .. } => &codes::NOT_POSSIBLE,
     }
 }
 

@@ -63,6 +63,7 @@ codes! {
     43 NO_SUCH_KEY Refused "`interlock key list` shows the names";
     44 NOT_PERMITTED Refused "use a certificate of the role that may do this (operator to change, viewer to look)";
     45 ANSWER_UNREADABLE Failed "client and node disagree on the protocol; compare `interlock --version` on both sides";
+    46 NOT_POSSIBLE Refused "nothing was changed; see to what the message names, then try again";
     50 DEMO_FAILED Failed "on a busy machine try again with a release build; if it says the same, please report all that was printed";
     51 OUTPUT_FAILED Failed "the result could not be written to stdout; what was asked may have been done";
 }

@@ -109,13 +109,17 @@ impl ConfigFile {
     }
 }
 
-/// `line 3: unknown field ...`: on one line, unlike the parser's own drawing.
+/// `line 3, data_dir: invalid type ...`: on one line, unlike the parser's own drawing.
 fn describe(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().trim_end().replace('\n', "; ");
     match error.span() {
         Some(span) => {
-            let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
-            format!("line {line}: {message}")
+            let number = text[..span.start.min(text.len())].matches('\n').count() + 1;
+            let line = text.lines().nth(number - 1).unwrap_or_default();
+            match line.split_once('=') {
+                Some((field, _)) => format!("line {number}, {}: {message}", field.trim()),
+                None => format!("line {number}: {message}"),
+            }
         }
         None => message,
     }
@@ -142,13 +146,13 @@ mod tests {
     #[test]
     fn an_unknown_field_is_named_with_its_line() {
         let message = problem("data_dir = \"d\"\ndata_dri = \"x\"\n");
-        assert!(message.contains("node.toml: line 2: unknown field `data_dri`"), "{message}");
+        assert!(message.contains("node.toml: line 2, data_dri: unknown field `data_dri`"), "{message}");
     }
 
     #[test]
     fn a_missing_field_and_a_wrong_type_are_named() {
         assert!(problem("").contains("missing field `data_dir`"));
-        assert!(problem("data_dir = 3").contains("line 1: invalid type"));
+        assert!(problem("data_dir = 3").contains("line 1, data_dir: invalid type"));
     }
 
     #[test]

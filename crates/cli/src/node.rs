@@ -18,12 +18,18 @@ pub(crate) async fn run(command: &NodeCommand) -> Result<(), CliError> {
 }
 
 fn format(args: &NodeFormatArgs) -> Result<(), CliError> {
-    let cluster = args.cluster_id.as_deref().map(parse_cluster_id).transpose()?;
+    let asked = args.cluster_id.as_deref().map(parse_cluster_id).transpose()?;
     let (file, config) = read(&args.config)?;
     config.check_members().map_err(|error| file.wrong(error.to_string()))?;
-    let cluster = interlock_node::format(&config, cluster)?;
+    let configured = config.expected_cluster().map_err(|error| file.wrong(error.to_string()))?;
+    if let (Some(asked), Some(configured)) = (asked, configured)
+        && asked != configured
+    {
+        return Err(file.wrong(format!("cluster_id is {configured}, --cluster-id is {asked}")).into());
+    }
+    let cluster = interlock_node::format(&config, asked.or(configured))?;
     output::note(&format!("formatted node {} in {}", config.node_id, config.data_dir.display()));
-    if args.cluster_id.is_none() {
+    if asked.or(configured).is_none() {
         output::note("format the other founding members with --cluster-id and the id below");
     }
     output::data(&format!("{cluster}\n"))

@@ -195,7 +195,10 @@ impl Story {
     /// the pace of the story depends on it.
     async fn wait_until_idle(&self, node: usize) {
         let mut events = self.chain.events();
-        let last_step = |event: &Event| matches!(event, Event::Refused { node: at, step: Step::Precommit, .. } if *at == node);
+        let last_step = |event: &Event| match event {
+            Event::Refused { node: at, step, .. } => *at == node && *step == Step::Precommit,
+            _ => false,
+        };
         let idle = async { while events.recv().await.is_ok_and(|event| !last_step(&event)) {} };
         let _timed_out = tokio::time::timeout(Duration::from_secs(1), idle).await;
     }

@@ -3,8 +3,14 @@
 //! Golden files freeze what people read and programs parse. `INTERLOCK_REWRITE=1` rewrites them: commit the result
 //! only if you understand every line of the difference.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
+
 mod bad_configuration;
+mod demo;
+mod guard;
 mod help;
+mod keys;
+mod node;
 mod operator;
 mod pki;
 mod support;

@@ -44,7 +44,13 @@ impl Scratch {
 
     /// Runs `interlock` with the words of `line`.
     pub(crate) fn run(&self, line: &str) -> Ended {
-        let mut child = self.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.run_with(line, |_| {})
+    }
+
+    pub(crate) fn run_with(&self, line: &str, change: impl FnOnce(&mut Command)) -> Ended {
+        let mut command = self.command(line);
+        change(&mut command);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let deadline = Instant::now() + TIMEOUT;
         while child.try_wait().unwrap().is_none() {
             if Instant::now() > deadline {
