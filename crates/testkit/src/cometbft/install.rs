@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::process::{RunError, run_to_end};
 
@@ -16,8 +17,8 @@ pub enum InstallError {
         "CometBFT {VERSION} is built from source and needs the Go toolchain (1.22 or newer) in PATH: {0}"
     )]
     NoGo(RunError),
-    /// The directory for the node could not be made.
-    #[error("cannot create {directory}: {source}")]
+    /// The directory for the node could not be made or written.
+    #[error("cannot write to {directory}: {source}")]
     Directory {
         /// The directory.
         directory: PathBuf,
@@ -49,19 +50,31 @@ pub fn go_is_there() -> Result<(), InstallError> {
 pub fn install(chains_directory: &Path) -> Result<PathBuf, InstallError> {
     let directory = chains_directory.join(format!("cometbft-{VERSION}"));
     let program = directory.join("cometbft");
+    // Tests of one process install once; another process sees the program only when it is complete.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let installing = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     if !program.exists() {
-        go_is_there()?;
-        std::fs::create_dir_all(&directory)
-            .map_err(|source| InstallError::Directory { directory: directory.clone(), source })?;
-        let package = format!("github.com/cometbft/cometbft/cmd/cometbft@{VERSION}");
-        let mut go = Command::new("go");
-        go.args(["install", &package]).env("GOBIN", &directory).env("GOFLAGS", "-mod=mod");
-        run_to_end(&mut go).map_err(InstallError::Build)?;
+        build(&directory, &program)?;
     }
+    drop(installing);
     let found = run_to_end(Command::new(&program).arg("version")).map_err(InstallError::DoesNotRun)?;
     let found = found.trim().to_owned();
     if format!("v{found}") != VERSION {
         return Err(InstallError::WrongVersion { program, found });
     }
     Ok(program)
+}
+
+/// Builds beside the final place and moves the finished program there.
+fn build(directory: &Path, program: &Path) -> Result<(), InstallError> {
+    go_is_there()?;
+    let directory_error = |source| InstallError::Directory { directory: directory.to_owned(), source };
+    let unfinished = directory.join(format!("unfinished-{}", std::process::id()));
+    std::fs::create_dir_all(&unfinished).map_err(directory_error)?;
+    let package = format!("github.com/cometbft/cometbft/cmd/cometbft@{VERSION}");
+    let mut go = Command::new("go");
+    go.args(["install", &package]).env("GOBIN", &unfinished).env("GOFLAGS", "-mod=mod");
+    run_to_end(&mut go).map_err(InstallError::Build)?;
+    std::fs::rename(unfinished.join("cometbft"), program).map_err(directory_error)?;
+    std::fs::remove_dir(&unfinished).map_err(directory_error)
 }
