@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use interlock_core::{KeyId, LogPosition};
 use interlock_disk::{Disk, DiskError, ReadFileError, checksummed, read_checked, replace_file};
@@ -22,6 +24,11 @@ const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Written by sled on its own, for less work at the next build; nothing relies on it.
 const FLUSH_EVERY_MS: u64 = 1000;
+/// sled's main file, which it locks.
+const DATABASE_FILE: &str = "db";
+/// Longest wait for sled's threads at a close. After it the index counts as not closed cleanly.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+const RELEASE_POLL: Duration = Duration::from_millis(1);
 const POSITION_BYTES: usize = 12;
 const KEY_BYTES: usize = 32;
 
@@ -147,6 +154,7 @@ impl IndexPlace {
     pub(super) fn close(&self, index: Index, last: Option<LogPosition>) -> Result<(), IndexError> {
         index.database.flush()?;
         drop(index);
+        wait_until_released(&self.index_path())?;
         let files = list_files(&self.index_path())?;
         let manifest = Manifest { last, files };
         let bytes = minicbor::to_vec(&manifest).expect("a list of names and numbers encodes into memory");
@@ -207,6 +215,25 @@ fn location_bytes(location: Location) -> [u8; 16] {
     bytes[..8].copy_from_slice(&location.segment.to_be_bytes());
     bytes[8..].copy_from_slice(&location.offset.to_be_bytes());
     bytes
+}
+
+/// sled's own threads may still write after its last handle is dropped. It locks its file as long as any of them lives.
+fn wait_until_released(root: &Path) -> Result<(), IndexError> {
+    let path = root.join(DATABASE_FILE);
+    let failed = |source| IndexError::Files { path: path.clone(), source };
+    let file = fs::File::open(&path).map_err(failed)?;
+    let deadline = Instant::now() + RELEASE_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(RELEASE_POLL),
+            Err(fs::TryLockError::WouldBlock) => {
+                let text = format!("sled still works on it after {RELEASE_TIMEOUT:?}");
+                return Err(failed(std::io::Error::other(text)));
+            }
+            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
 }
 
 /// All files below a directory with sizes and checksums, sorted.

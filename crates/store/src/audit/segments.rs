@@ -138,7 +138,7 @@ impl SegmentWriter {
         self.last
     }
 
-    /// Appends the records that are not there yet, all in one write; tells `placed` where each lies.
+    /// Appends the records that are not there yet, all in one write; then tells `placed` where each lies.
     pub(super) fn append(
         &mut self,
         records: &[AuditRecord],
@@ -150,16 +150,17 @@ impl SegmentWriter {
         let first_index = first.at.log_index;
         let active = self.active_for(first_index)?;
         let mut buffer = Vec::new();
-        let mut newest = last;
+        let mut written = Vec::new();
         for record in new {
             let offset = active.offset + buffer.len() as u64;
             record.encode(&mut buffer);
-            placed(Location { segment: active.segment, offset }, record);
-            newest = Some(record.at);
+            written.push((Location { segment: active.segment, offset }, record));
         }
         active.file.write_at(active.offset, &buffer)?;
         active.offset += buffer.len() as u64;
-        self.last = newest;
+        self.last = written.last().map(|(_, record)| record.at);
+        // Only now: whoever finds a place in the index must find the record there.
+        written.into_iter().for_each(|(location, record)| placed(location, record));
         Ok(())
     }
 
