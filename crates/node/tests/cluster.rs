@@ -300,6 +300,13 @@ async fn an_operator_moves_a_lease_and_hears_why_not() {
     assert!(refused(request("beta")).await.contains("not connected"));
     assert!(refused(request("alpha")).await.contains("holds the lease already"));
     assert!(refused(v1::FailoverRequest { reason: " ".into(), ..request("beta") }).await.contains("reason"));
+    let idle = Signer::connect(&cluster, "beta", 9, &[0; 32]).await;
+    let forced = v1::FailoverRequest { force: true, ..request("beta") };
+    assert!(
+        refused(forced).await.contains("not connected with this key"),
+        "force needs a process that has the key"
+    );
+    drop(idle);
     let beta = Signer::connect(&cluster, "beta", 2, &key).await;
     let granted = eventually("a healthy beta", async || {
         alpha.heartbeat(1).await;

@@ -110,9 +110,12 @@ impl View<'_> {
             .map(|(holder, _)| holder.clone())
     }
 
-    /// Any live process of a signer, whatever its health.
-    pub(crate) fn live_process(&self, signer: &SignerId) -> Option<Holder> {
-        self.processes(signer).max_by_key(|(_, session)| session.heard_at).map(|(holder, _)| holder.clone())
+    /// Any live process of a signer that serves the key, whatever its health.
+    pub(crate) fn live_process(&self, key: KeyId, signer: &SignerId) -> Option<Holder> {
+        self.processes(signer)
+            .filter(|(_, session)| session.keys.contains_key(&key))
+            .max_by_key(|(_, session)| session.heard_at)
+            .map(|(holder, _)| holder.clone())
     }
 
     fn processes(&self, signer: &SignerId) -> impl Iterator<Item = (&Holder, &Session)> {

@@ -80,15 +80,15 @@ impl OperatorService {
         if let Some(holder) = ready {
             return Ok(holder);
         }
-        match (request.force, view.live_process(&signer)) {
+        match (request.force, view.live_process(key, &signer)) {
             (true, Some(holder)) => Ok(holder),
             (false, Some(_)) => Err(Status::failed_precondition(format!(
                 "signer {signer} is connected, but not fit, not caught up, or without its validator node; \
                  `--force` hands over all the same"
             ))),
-            (_, None) => {
-                Err(Status::failed_precondition(format!("signer {signer} is not connected: start it first")))
-            }
+            (_, None) => Err(Status::failed_precondition(format!(
+                "signer {signer} is not connected with this key: start it first"
+            ))),
         }
     }
 }
