@@ -23,9 +23,8 @@ mod tests;
 pub use audit::{AuditOptions, AuditReader, AuditRecord, IndexStatus};
 pub use batch::{Batch, BatchError};
 pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};
-pub use interlock_disk::{Disk, RealDisk};
-
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};
+pub use interlock_disk::{Disk, RealDisk};
 pub use log_store::{LogReader, LogStore};
 pub use snapshot::{SnapshotData, SnapshotError};
 pub use state_machine::{Applied, AppliedEntry, SnapshotBuilder, StateHandle, StateMachine};

@@ -25,6 +25,8 @@ use crate::{Batch, Entry, LeaderId, LogId, LogStore, Payload, TypeConfig, Vote};
 const OWNER: Owner = Owner(0xfeed);
 const LOG: &str = "/log";
 
+type Acknowledgement = OneshotReceiverOf<TypeConfig, Result<(), std::io::Error>>;
+
 /// What a log holds.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Contents {
@@ -60,7 +62,7 @@ pub(super) struct Life {
     /// States after each operation since the log was last opened; the first is what it was opened with.
     states: Vec<Contents>,
     acknowledged: usize,
-    waiting: Vec<(usize, OneshotReceiverOf<TypeConfig, Result<(), std::io::Error>>)>,
+    waiting: Vec<(usize, Acknowledgement)>,
     term: u64,
     serial: u64,
     /// Operations acknowledged in all lives.
