@@ -298,7 +298,8 @@ impl Cluster {
         self.operate(&arguments).map(drop)
     }
 
-    fn enroll_signer(&self, name: &str) -> Result<(), ClusterError> {
+    /// Enrolls a signer that has no local watermark yet, or none any more.
+    pub fn enroll_signer(&self, name: &str) -> Result<(), ClusterError> {
         let mut command = Command::new(&self.program);
         command.args(["signer", "enroll", "--config"]).arg(&self.signer(name)?.config);
         run_to_end(&mut command)?;
