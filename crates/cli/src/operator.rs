@@ -25,16 +25,16 @@ struct OperatorConfig {
 /// Connects as the configuration says. Must be called inside the runtime.
 pub(crate) fn connect(args: &OperatorArgs) -> Result<OperatorClient, CliError> {
     let (file, mut config) = ConfigFile::read::<OperatorConfig>(&args.config)?;
-    resolve_tls(&file, &mut config.tls)?;
+    config.tls = config.tls.relative_to(file.directory());
+    require_tls(&file, &config.tls)?;
     let tls = config.tls.load().map_err(|error| file.wrong(error.to_string()))?;
     let channels = Channels::new(&config.guard, &tls).map_err(|error| file.wrong(error.to_string()))?;
     Ok(OperatorClient::new(channels, PATIENCE))
 }
 
-/// Takes the paths of `[tls]` from the directory of the file, and sees that they are there.
-pub(crate) fn resolve_tls(file: &ConfigFile, tls: &mut TlsFiles) -> Result<(), CliError> {
-    for (field, path) in [("tls.ca", &mut tls.ca), ("tls.cert", &mut tls.cert), ("tls.key", &mut tls.key)] {
-        file.resolve(path);
+/// Sees that the files of `[tls]` are there, so that the error names the field.
+pub(crate) fn require_tls(file: &ConfigFile, tls: &TlsFiles) -> Result<(), CliError> {
+    for (field, path) in [("tls.ca", &tls.ca), ("tls.cert", &tls.cert), ("tls.key", &tls.key)] {
         file.require_file(field, path)?;
     }
     Ok(())

@@ -43,7 +43,7 @@ fn read(path: &Path) -> Result<SignerConfig, CliError> {
     let (file, mut config) = ConfigFile::read::<SignerConfig>(path)?;
     config.resolve_paths(file.directory());
     config.check().map_err(|error| file.wrong(error.to_string()))?;
-    operator::resolve_tls(&file, &mut config.tls)?;
+    operator::require_tls(&file, &config.tls)?;
     file.require_parent("state_dir", &config.state_dir)?;
     for key in &config.keys {
         file.require_file("key.key_file", &key.key_file)?;

@@ -167,6 +167,24 @@ pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What a failed call says, in one line for people: the causes when the transport failed, else the server's words.
+pub(crate) fn status_text(status: &tonic::Status) -> String {
+    match std::error::Error::source(status) {
+        None => status.message().to_owned(),
+        Some(cause) => {
+            let mut causes = vec![cause.to_string()];
+            let mut source = cause.source();
+            while let Some(cause) = source {
+                causes.push(cause.to_string());
+                source = cause.source();
+            }
+            // Layers that only pass an error on repeat it.
+            causes.dedup();
+            causes.join(": ")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

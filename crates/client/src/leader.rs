@@ -3,7 +3,7 @@
 //! Invariant: only the servers' own promise, or a request that never left this process, counts as not committed. A
 //! timeout, a broken connection, any other status: unknown.
 
-use crate::channels::{Channels, chain_of};
+use crate::channels::{Channels, status_text};
 use interlock_proto::not_committed_of;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -177,7 +177,7 @@ fn classify(node_id: u64, status: Status) -> Failure {
         return Failure::NotCommitted { leader: promise.leader, message };
     }
     if never_sent(&status) {
-        let message = format!("guard node {node_id} cannot be reached: {}", chain_of(&status));
+        let message = format!("guard node {node_id} cannot be reached: {}", status_text(&status));
         return Failure::NeverSent { message };
     }
     match status.code() {

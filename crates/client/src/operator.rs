@@ -282,7 +282,7 @@ async fn status_of(channels: &Channels, node_id: u64) -> Result<v1::NodeStatusRe
 /// A read that failed changed nothing, whatever became of it.
 fn read_failure(node_id: u64, status: &Status) -> OperatorError {
     rejection_of(status).unwrap_or_else(|| OperatorError::Unavailable {
-        message: format!("guard node {node_id}: {}", crate::channels::chain_of(status)),
+        message: format!("guard node {node_id}: {}", crate::channels::status_text(status)),
     })
 }
 

@@ -3,7 +3,7 @@
 //! A session tells the node how well we are and learns of leases and progress. It decides nothing: a view only says
 //! whom to ask and when. Keeps: a node of another cluster is never used.
 
-use crate::channels::chain_of;
+use crate::channels::status_text;
 use crate::leader::LeaderClient;
 use crate::view::{KeyView, Merged};
 use interlock_core::cometbft::Position;
@@ -194,7 +194,7 @@ impl<'a> Session<'a> {
         let opening = rpc.session(ReceiverStream::new(outgoing));
         let mut events = match tokio::time::timeout(settings.stall_timeout, opening).await {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return SessionEnd::Unreachable(chain_of(&status)),
+            Ok(Err(status)) => return SessionEnd::Unreachable(status_text(&status)),
             Err(_) => return SessionEnd::Stalled { silent_ms: settings.stall_timeout.as_millis() },
         };
         match tokio::time::timeout(settings.stall_timeout, self.welcome(&mut events)).await {
@@ -320,6 +320,6 @@ async fn next(events: &mut Streaming<v1::SessionEvent>) -> Result<Option<session
     match events.message().await {
         Ok(Some(event)) => Ok(event.kind),
         Ok(None) => Err(SessionEnd::Closed),
-        Err(status) => Err(SessionEnd::Unreachable(chain_of(&status))),
+        Err(status) => Err(SessionEnd::Unreachable(status_text(&status))),
     }
 }

@@ -113,6 +113,26 @@ fn a_signer_is_enrolled_once_and_runs_once() {
 }
 
 #[test]
+fn paths_in_a_configuration_start_where_it_lies() {
+    let guard = Guard::start();
+    let public = write_key(&guard, "key.json", 1);
+    assert_eq!(guard.scratch.run(&add("val", &public)).code, 0);
+    write_signer(&guard, "signer.toml", "alpha", "chain-1", "key.json");
+    std::fs::create_dir(guard.scratch.path("etc")).unwrap();
+    for name in ["signer.toml", "operator.toml", "node.toml"] {
+        let text = std::fs::read_to_string(guard.scratch.path(name)).unwrap();
+        let text = text.replace("\"pki/", "\"../pki/").replace("\"key.json", "\"../key.json");
+        guard.scratch.write(&format!("etc/{name}"), &text);
+    }
+    let enrolled = guard.scratch.run("signer enroll --config etc/signer.toml");
+    assert_eq!(enrolled.code, 0, "{enrolled:?}");
+    assert!(guard.scratch.path("etc/state-alpha").is_dir());
+    assert_eq!(guard.scratch.run("key list --config etc/operator.toml").code, 0);
+    assert_eq!(guard.scratch.run("node format --config etc/node.toml").code, 0);
+    assert!(guard.scratch.path("etc/data").is_dir());
+}
+
+#[test]
 fn what_does_not_belong_together_is_not_enrolled() {
     let guard = Guard::start();
     let public = write_key(&guard, "key.json", 1);
