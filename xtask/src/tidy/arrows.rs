@@ -53,7 +53,11 @@ const ARROWS: [Arrow; 14] = [
     arrow(TOYCHAIN, &[PRIVVAL], &[TESTKIT]),
     arrow(TESTKIT, &[], &[]),
     arrow(CLI, &[CORE, DISK, PROTO, NODE, CLIENT, SIGNER, TOYCHAIN], &[PRIVVAL, STORE, TESTKIT]),
-    arrow("chaos-tests", &[CORE, TESTKIT], &[CORE, NODE, CLIENT, SIGNER, STORE, DISK, PROTO, TESTKIT]),
+    arrow(
+        "chaos-tests",
+        &[CORE, TESTKIT],
+        &[CORE, NODE, CLIENT, SIGNER, STORE, DISK, PROTO, PRIVVAL, TOYCHAIN, TESTKIT],
+    ),
     arrow("xtask", &[TESTKIT], &[]),
 ];
 
