@@ -102,6 +102,8 @@ enum SessionEnd {
     Closed,
     #[error("it belongs to cluster {answered}, this signer is enrolled in cluster {pinned}")]
     WrongCluster { pinned: ClusterId, answered: ClusterId },
+    #[error("it refuses this signer: {0}")]
+    Refused(String),
     #[error("the node calls itself {answered}, the configuration says {configured}")]
     WrongNode { configured: u64, answered: u64 },
     #[error("the node sent something malformed: {0}")]
@@ -151,7 +153,7 @@ async fn keep_session(shared: Arc<Shared>, node_id: u64, health: watch::Receiver
         }
         match &end {
             SessionEnd::ShuttingDown => return,
-            SessionEnd::WrongCluster { .. } | SessionEnd::WrongNode { .. } => {
+            SessionEnd::WrongCluster { .. } | SessionEnd::WrongNode { .. } | SessionEnd::Refused(_) => {
                 channels.set_barred(node_id, true);
                 pause = REDIAL_MAX;
                 if !complained {
@@ -194,7 +196,7 @@ impl<'a> Session<'a> {
         let opening = rpc.session(ReceiverStream::new(outgoing));
         let mut events = match tokio::time::timeout(settings.stall_timeout, opening).await {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return SessionEnd::Unreachable(status_text(&status)),
+            Ok(Err(status)) => return ended_by(&status),
             Err(_) => return SessionEnd::Stalled { silent_ms: settings.stall_timeout.as_millis() },
         };
         match tokio::time::timeout(settings.stall_timeout, self.welcome(&mut events)).await {
@@ -320,6 +322,16 @@ async fn next(events: &mut Streaming<v1::SessionEvent>) -> Result<Option<session
     match events.message().await {
         Ok(Some(event)) => Ok(event.kind),
         Ok(None) => Err(SessionEnd::Closed),
-        Err(status) => Err(SessionEnd::Unreachable(status_text(&status))),
+        Err(status) => Err(ended_by(&status)),
+    }
+}
+
+fn ended_by(status: &tonic::Status) -> SessionEnd {
+    match status.code() {
+        // The node's own word, about its cluster first of all; a transport says none of these.
+        tonic::Code::FailedPrecondition | tonic::Code::InvalidArgument | tonic::Code::PermissionDenied => {
+            SessionEnd::Refused(status.message().to_owned())
+        }
+        _ => SessionEnd::Unreachable(status_text(status)),
     }
 }

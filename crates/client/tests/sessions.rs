@@ -23,7 +23,12 @@ struct World {
 
 impl World {
     async fn new(welcome_cluster: ClusterId) -> Self {
+        Self::with_hello_checked(welcome_cluster, false).await
+    }
+
+    async fn with_hello_checked(welcome_cluster: ClusterId, check_hello: bool) -> Self {
         let fake = FakeGuard::start(3).await;
+        fake.shared.inner().check_hello = check_hello;
         fake.shared.inner().welcome_cluster = welcome_cluster;
         let key = fake.add_key("val", "chain-1", &[3; 32], &["alpha"], 0);
         let tls = fake.tls("alpha", Role::Signer).load().unwrap();
@@ -103,7 +108,12 @@ async fn a_cut_session_comes_back_and_a_silent_one_is_dropped() {
 
 #[tokio::test]
 async fn a_node_of_another_cluster_is_never_used() {
-    let world = World::new(ClusterId([8; 16])).await;
+    for check_hello in [false, true] {
+        never_used(World::with_hello_checked(ClusterId([8; 16]), check_hello).await).await;
+    }
+}
+
+async fn never_used(world: World) {
     let limits = interlock_client::CallLimits {
         deadline: tokio::time::Instant::now() + PATIENCE,
         attempt_timeout: PATIENCE,

@@ -58,6 +58,8 @@ pub struct Inner {
     pub asked: Vec<(u64, v1::ApproveRequest)>,
     pub silent: BTreeSet<u64>,
     pub welcome_cluster: ClusterId,
+    /// Refuse a Hello for another cluster than `welcome_cluster`, before any welcome.
+    pub check_hello: bool,
     pub sessions: BTreeMap<(u64, String), (Incarnation, Vec<v1::KeyHealth>)>,
 }
 
@@ -138,6 +140,7 @@ impl FakeGuard {
             asked: Vec::new(),
             silent: BTreeSet::new(),
             welcome_cluster: CLUSTER,
+            check_hello: false,
             sessions: BTreeMap::new(),
         };
         let shared = Arc::new(Shared {

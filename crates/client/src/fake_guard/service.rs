@@ -68,7 +68,20 @@ impl Guard for Service {
         let signer = signer_of(&request);
         let (sender, receiver) = mpsc::channel(64);
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(run_session(shared, self.node_id, signer, request.into_inner(), sender));
+        let mut requests = request.into_inner();
+        let Some(v1::SessionRequest { kind: Some(session_request::Kind::Hello(hello)) }) =
+            requests.message().await?
+        else {
+            return Err(Status::invalid_argument("a session begins with Hello"));
+        };
+        let (ours, check_hello) = {
+            let inner = shared.inner();
+            (inner.welcome_cluster, inner.check_hello)
+        };
+        if check_hello && hello.cluster_id != ours.0 {
+            return Err(Status::failed_precondition(format!("this is cluster {ours}")));
+        }
+        tokio::spawn(run_session(shared, self.node_id, signer, hello, requests, sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
@@ -175,14 +188,10 @@ async fn run_session(
     shared: Arc<Shared>,
     node_id: u64,
     signer: SignerId,
+    hello: v1::Hello,
     mut requests: Streaming<v1::SessionRequest>,
     events: mpsc::Sender<Result<v1::SessionEvent, Status>>,
 ) {
-    let Ok(Some(v1::SessionRequest { kind: Some(session_request::Kind::Hello(hello)) })) =
-        requests.message().await
-    else {
-        return;
-    };
     let incarnation = interlock_proto::incarnation(&hello.incarnation).unwrap();
     let keys: Vec<KeyId> = hello.key_ids.iter().map(|key| interlock_proto::key_id(key).unwrap()).collect();
     let cluster_id = shared.inner().welcome_cluster.0.to_vec();
