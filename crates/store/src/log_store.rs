@@ -60,13 +60,9 @@ impl LogStore {
         let publish_view = Arc::clone(&view);
         let cache_bytes_max = options.cache_bytes_max;
         let publish = Arc::new(move |placed: &[_]| locked(&publish_view).place(placed, cache_bytes_max));
-        let mut first_segment = None;
-        let mut visit = |record: crate::wal::Replayed<'_>| {
-            first_segment.get_or_insert(record.location.segment_number());
-            locked(&view).replay(&record)
-        };
+        let mut visit = |record: crate::wal::Replayed<'_>| locked(&view).replay(&record);
         let wal = Wal::open(disk, directory, owner, options, fatal.clone(), &mut visit, publish)?;
-        let whole = locked(&view).check_whole(first_segment.is_none_or(|number| number == 1));
+        let whole = locked(&view).check_whole(wal.opened_from_start());
         whole.map_err(|reason| WalOpenError::Inconsistent { reason })?;
         let reader = wal.reader();
         Ok(LogStore { shared: Arc::new(Shared { view, reader, owner, fatal, wal, _lock: lock }) })

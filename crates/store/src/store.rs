@@ -67,8 +67,8 @@ pub enum StoreOpenError {
     Snapshot(#[from] SnapshotOpenError),
     /// The log was purged on the strength of a snapshot that is gone.
     #[error(
-        "the log of {} begins after {purged}, but the newest snapshot covers {snapshot:?}: a snapshot is missing. Replace \
-         this node by a new one",
+        "the log of {} begins after {purged}, but the newest snapshot covers {snapshot:?}: a snapshot is missing. \
+         Replace this node by a new one",
         path.display()
     )]
     SnapshotMissing {

@@ -142,7 +142,7 @@ fn a_format_that_was_cut_never_opens_as_a_node() {
         disk.cut_after(cut);
         let path = Path::new("/data");
         let mut small = options();
-        small.wal.segment_bytes = 4096;
+        small.wal.segment_bytes = 8192;
         let formatted = format(&disk, path, &spec(CLUSTER), &small.wal).is_ok();
         disk.power_cut(cut);
         small.audit.index = false;

@@ -1,8 +1,8 @@
 //! The sled index over the audit segments: by place and by key.
 //!
-//! Only ever a copy of what the segments say. sled's flush does not survive a power cut, and a damaged database may panic
-//! or open with wrong data; so it is opened only when a manifest of ours, written at a clean close, matches its files
-//! byte for byte. In every other case it is thrown away and built again. The manifest is gone while the index is open.
+//! Only ever a copy of what the segments say. sled's flush does not survive a power cut, and a damaged database may
+//! panic or open with wrong data; so it is opened only when a manifest of ours, written at a clean close, matches its
+//! files byte for byte. In every other case it is thrown away and built again. While it is open there is no manifest.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -127,3 +127,19 @@ async fn purged_segments_are_removed_and_the_rest_opens() {
     let mut log = open_log(&disk, &options).unwrap();
     assert_eq!(contents(&mut log).await.unwrap(), written);
 }
+
+#[tokio::test]
+async fn a_log_that_is_only_opened_and_closed_stays_whole() {
+    let disk = SimDisk::new();
+    let options = wal_options(PlantedBug::None);
+    create_log(&disk, &options);
+    for index in 0..8_u64 {
+        for _ in 0..3 {
+            drop(open_log(&disk, &options).unwrap());
+        }
+        let mut log = open_log(&disk, &options).unwrap();
+        assert_eq!(log.get_log_state().await.unwrap().last_log_id, index.checked_sub(1).map(log_id));
+        let entry = impls::Entry { log_id: log_id(index), payload: Payload::Blank };
+        log.blocking_append([entry]).await.unwrap();
+    }
+}

@@ -30,8 +30,8 @@ use writer::Writer;
 
 /// Default size of a segment.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
-/// Smallest segment: room for the header and the repeated state.
-const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
+/// Smallest segment: a page for the header and the repeated state, and a page for records.
+const SEGMENT_BYTES_MIN: u64 = 8 * 1024;
 /// Largest segment; recovery reads one into memory.
 const SEGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Most KiB that wait for the writer; more appends wait their turn.
@@ -129,6 +129,7 @@ pub(crate) struct Wal {
     queue: Arc<Semaphore>,
     fatal: Fatal,
     record_bytes_max: usize,
+    first_segment_at_open: u64,
 }
 
 impl fmt::Debug for Wal {
@@ -206,6 +207,7 @@ impl Wal {
             tracing::warn!(bytes = recovered.cut_bytes, "cut an unsynced tail of the log, left by a crash");
         }
         let files = recovered.files.clone();
+        let first_segment_at_open = recovered.segments.first().map_or(0, |(number, _)| *number);
         let record_bytes_max = writer::record_bytes_max(options.segment_bytes.min(recovered.size));
         let writer = Writer::new(disk, directory, owner, options.clone(), fatal.clone(), recovered, publish);
         let (sender, receiver) = channel();
@@ -220,7 +222,13 @@ impl Wal {
             queue: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
             fatal,
             record_bytes_max,
+            first_segment_at_open,
         })
+    }
+
+    /// Whether no segment was ever removed: the log was opened from its very first record.
+    pub(crate) fn opened_from_start(&self) -> bool {
+        self.first_segment_at_open == 1
     }
 
     /// Waits until the queue has room for these records.

@@ -27,11 +27,6 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// Number of the segment it lies in.
-    pub(crate) fn segment_number(&self) -> u64 {
-        self.segment
-    }
-
     /// Bytes it takes there.
     pub(crate) fn bytes(&self) -> usize {
         self.length as usize
