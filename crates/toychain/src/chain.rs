@@ -26,6 +26,16 @@ pub struct Chain {
     nodes: Mutex<Vec<Option<RunningNode>>>,
     addresses: Vec<Address>,
     clock: Mutex<Option<JoinHandle<()>>>,
+    pace: Arc<watch::Sender<Pace>>,
+}
+
+/// Whether heights pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Going,
+    /// No height begins any more; the current one goes to its end.
+    Stopping,
+    Standing,
 }
 
 struct RunningNode {
@@ -70,7 +80,8 @@ impl Chain {
             addresses.push(listener.local_address());
             nodes.push(Some(spawn_node(index, &shared, listener, &heights)));
         }
-        Ok(Self { shared, heights, nodes: Mutex::new(nodes), addresses, clock: Mutex::new(None) })
+        let pace = Arc::new(watch::Sender::new(Pace::Going));
+        Ok(Self { shared, heights, nodes: Mutex::new(nodes), addresses, clock: Mutex::new(None), pace })
     }
 
     /// Where the nodes listen, in the order of the configuration, with the ports that were chosen.
@@ -104,8 +115,26 @@ impl Chain {
     pub async fn begin(&self) {
         let mut clock = self.clock.lock().await;
         if clock.is_none() {
-            *clock = Some(tokio::spawn(pass_heights(self.shared.clone(), self.heights.clone())));
+            let pace = self.pace.clone();
+            *clock = Some(tokio::spawn(pass_heights(self.shared.clone(), self.heights.clone(), pace)));
         }
+    }
+
+    /// Lets no further height begin, and returns when the current one has ended. Nodes and signers stay connected. Without
+    /// effect when no height passes.
+    pub async fn pause(&self) {
+        if self.clock.lock().await.as_ref().is_none_or(JoinHandle::is_finished) {
+            return;
+        }
+        let mut pace = self.pace.subscribe();
+        self.pace.send_replace(Pace::Stopping);
+        // The sender is ours, so the wait cannot fail.
+        let _standing = pace.wait_for(|pace| *pace != Pace::Stopping).await;
+    }
+
+    /// Lets heights pass again.
+    pub fn resume(&self) {
+        self.pace.send_replace(Pace::Going);
     }
 
     /// The current height; one less than the first before [`Chain::begin`].
@@ -252,10 +281,21 @@ fn spawn_node(
     RunningNode { task: tokio::spawn(node.run()), attempts, cut }
 }
 
-async fn pass_heights(shared: Arc<Shared>, heights: Arc<watch::Sender<i64>>) {
+async fn pass_heights(shared: Arc<Shared>, heights: Arc<watch::Sender<i64>>, pace: Arc<watch::Sender<Pace>>) {
+    let mut going = pace.subscribe();
     let first = shared.config.first_height;
     let mut precommitted = shared.precommitted.subscribe();
     for height in first..first.saturating_add(HEIGHTS_MAX) {
+        pace.send_if_modified(|pace| {
+            let is_stopping = *pace == Pace::Stopping;
+            if is_stopping {
+                *pace = Pace::Standing;
+            }
+            is_stopping
+        });
+        if going.wait_for(|pace| *pace == Pace::Going).await.is_err() {
+            return;
+        }
         let started_at = tokio::time::Instant::now();
         heights.send_replace(height);
         shared.emit(Event::HeightStarted { height });

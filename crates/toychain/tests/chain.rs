@@ -267,3 +267,25 @@ async fn configurations_that_cannot_work() {
     nowhere.listen = vec!["unix:///nonexistent/node.sock".parse().unwrap()];
     assert!(matches!(Chain::start(nowhere).await, Err(StartError::Bind(_))));
 }
+
+#[tokio::test]
+async fn a_paused_chain_stands_and_goes_on() {
+    let (chain, _signers) = begin_with(patient_config(1), &[Behaviour::honest()]).await;
+    wait_past(&mut chain.events(), 2).await;
+    chain.pause().await;
+    let standing_at = chain.height();
+    let mut events = chain.events();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(chain.height(), standing_at);
+    assert!(events.try_recv().is_err(), "nothing happens while it stands");
+    chain.resume();
+    wait_past(&mut events, standing_at).await;
+    assert!(chain.stop().await.heights > 2);
+}
+
+#[tokio::test]
+async fn pausing_a_chain_that_did_not_begin_returns() {
+    let config = patient_config(1);
+    let chain = Chain::start(config).await.unwrap();
+    tokio::time::timeout(DEADLINE, chain.pause()).await.unwrap();
+}

@@ -44,6 +44,10 @@ impl Board {
         self.started_at.elapsed()
     }
 
+    pub(super) fn chain_began(&self) -> bool {
+        self.height > 0
+    }
+
     pub(super) fn take_in(&mut self, event: &Event) {
         match event {
             Event::HeightStarted { height } => self.height = *height,

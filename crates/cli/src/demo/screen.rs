@@ -73,6 +73,9 @@ impl Screen {
         if !self.drawn().live {
             let (elapsed, line) = {
                 let mut board = self.board();
+                if !board.chain_began() {
+                    return;
+                }
                 (board.elapsed(), board.line())
             };
             print(&format!("{:5.1} s    {line}\n", elapsed.as_secs_f64()));

@@ -10,18 +10,20 @@ use crate::operator;
 use interlock_client::{KeySelector, OperatorClient};
 use interlock_core::Rule;
 use interlock_proto::v1;
-use interlock_toychain::{Address, Chain, ChainConfig, DoubleSignOutcome, Event, Report, Step};
+use interlock_toychain::{Address, Chain, ChainConfig, DoubleSignOutcome, Report};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// How long a single step may take before the demo gives up.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pace of the chain: quick to watch, and slow enough that nodes are idle between two heights.
-const BLOCK_INTERVAL_MS: u64 = 150;
+/// Pace of the chain.
+const BLOCK_INTERVAL_MS: u64 = 100;
 /// A chain with other validators does not wait long for ours.
 const PRECOMMIT_WAIT_MS: u64 = 400;
 /// After a handover, how often the new holder may answer that it does not hold the lease yet.
 const ATTEMPTS_MAX: u32 = 5;
+/// Longer than a standby holds a request back, so that none is under way while the chain stands.
+const STANDSTILL: Duration = Duration::from_millis(400);
 /// Between two looks at a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Between two looks at whether everything still runs.
@@ -99,7 +101,9 @@ impl Story {
         self.screen.say(&format!("started {} again; it stands by now", SIGNERS[killed]));
         self.kill_leader().await?;
         self.hand_over(SIGNERS[killed]).await?;
-        self.go_on(Duration::from_millis(1_000)).await
+        self.go_on(Duration::from_millis(800)).await?;
+        self.tempt_successor().await?;
+        self.go_on(Duration::from_millis(500)).await
     }
 
     /// Asks the holder to contradict itself: its own watermark knows better.
@@ -159,48 +163,51 @@ impl Story {
         Ok(())
     }
 
-    /// A planned failover, as `interlock failover val --to SIGNER` does it. The new holder is then asked to contradict
-    /// what the old one signed last: its own watermark knows nothing of it, the cluster does.
+    /// A planned failover, as `interlock failover val --to SIGNER` does it.
     async fn hand_over(&mut self, to: &str) -> Result<(), DemoError> {
         let node = self.holder().await?;
-        let successor = SIGNERS.iter().position(|name| *name == to).unwrap_or_default();
-        self.wait_until_idle(successor).await;
         self.screen.say(&format!("interlock failover {KEY_NAME} --to {to} --reason \"back to the primary\""));
         let asked_at = Instant::now();
-        let request = v1::FailoverRequest {
-            name: KEY_NAME.to_owned(),
-            to: Some(to.to_owned()),
-            force: false,
-            reason: "back to the primary".to_owned(),
-        };
-        let lease = self.operator.failover(request).await?;
-        for _ in 0..ATTEMPTS_MAX {
-            // The news of the grant may still be on its way to the new holder.
-            if !self.tempt(successor).await?.starts_with(&Rule::HolderMatches.to_string()) {
-                break;
-            }
-        }
+        let epoch = self.fail_over(to, "back to the primary").await?;
         let found = self.chain.first_signature_elsewhere(node, asked_at, STEP_TIMEOUT).await;
         let first = found.ok_or_else(|| self.late("the signer that was given the lease signs"))?;
         let signed = self.chain.signatures().into_iter().map(|signature| signature.at);
         let gap_ms = millis(longest_silence(signed, asked_at, first.at));
-        let epoch = lease.epoch;
         self.screen
             .say(&format!("{to} holds the lease (epoch {epoch}) and signs, longest silence {gap_ms} ms"));
         self.failovers.push(Failover { cause: "planned failover", gap_ms });
         Ok(())
     }
 
-    /// Waits until a standby's node has asked for all steps of a height, so that it is idle until the next one. Only
-    /// the pace of the story depends on it.
-    async fn wait_until_idle(&self, node: usize) {
-        let mut events = self.chain.events();
-        let last_step = |event: &Event| match event {
-            Event::Refused { node: at, step, .. } => *at == node && *step == Step::Precommit,
-            _ => false,
+    /// Hands the lease over between two heights, and asks the new holder to contradict what the old one signed last. The
+    /// new holder's own watermark knows nothing of that vote; the cluster does.
+    async fn tempt_successor(&mut self) -> Result<(), DemoError> {
+        let node = self.holder().await?;
+        let successor = (node + 1) % SIGNERS.len();
+        let (from, to) = (SIGNERS[node], SIGNERS[successor]);
+        self.chain.pause().await;
+        self.go_on(STANDSTILL).await?;
+        let epoch = self.fail_over(to, "to see whether it contradicts the other").await?;
+        self.screen.say(&format!("between two heights the lease went from {from} to {to} (epoch {epoch})"));
+        for _ in 0..ATTEMPTS_MAX {
+            // The news of the grant may still be on its way to the new holder.
+            if !self.tempt(successor).await?.starts_with(&Rule::HolderMatches.to_string()) {
+                break;
+            }
+        }
+        self.chain.resume();
+        Ok(())
+    }
+
+    /// Moves the lease; returns its new epoch.
+    async fn fail_over(&self, to: &str, reason: &str) -> Result<u64, DemoError> {
+        let request = v1::FailoverRequest {
+            name: KEY_NAME.to_owned(),
+            to: Some(to.to_owned()),
+            force: false,
+            reason: reason.to_owned(),
         };
-        let idle = async { while events.recv().await.is_ok_and(|event| !last_step(&event)) {} };
-        let _timed_out = tokio::time::timeout(Duration::from_secs(1), idle).await;
+        Ok(self.operator.failover(request).await?.epoch)
     }
 
     fn start_signer(&mut self, node: usize) -> Result<(), DemoError> {
