@@ -28,6 +28,9 @@ pub struct NodeConfig {
     /// Failure detection.
     #[serde(default)]
     pub failover: Failover,
+    /// How much log is kept.
+    #[serde(default)]
+    pub storage: Storage,
 }
 
 /// PEM files.
@@ -102,6 +105,22 @@ impl Default for Failover {
     }
 }
 
+/// How much log is kept, in entries.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    /// Entries between two snapshots.
+    pub snapshot_every_entries: u64,
+    /// Entries kept behind a snapshot, so that a follower a little behind needs no snapshot.
+    pub keep_entries: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { snapshot_every_entries: 20_000, keep_entries: 5_000 }
+    }
+}
+
 /// Why a configuration is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -131,6 +150,9 @@ pub enum ConfigError {
         /// How many.
         count: usize,
     },
+    /// A snapshot after every entry of a batch, or never, is no setting.
+    #[error("storage: snapshot_every_entries is 0: use 1 or more")]
+    NoSnapshots,
     /// The election timeouts are in the wrong order or too close to the heartbeat.
     #[error(
         "timing: heartbeat {heartbeat_interval_ms} ms, election {election_timeout_min_ms} to \
@@ -156,6 +178,9 @@ impl NodeConfig {
             return Err(ConfigError::ZeroId);
         }
         self.expected_cluster()?;
+        if self.storage.snapshot_every_entries == 0 {
+            return Err(ConfigError::NoSnapshots);
+        }
         let timing = self.timing;
         let minimum = timing.heartbeat_interval_ms.saturating_mul(3);
         if timing.heartbeat_interval_ms == 0
@@ -224,6 +249,7 @@ mod tests {
             member: ids.iter().map(member).collect(),
             timing: Timing::default(),
             failover: Failover::default(),
+            storage: Storage::default(),
         }
     }
 
@@ -244,6 +270,8 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         config.timing.election_timeout_min_ms = 100;
         assert!(matches!(config.check(), Err(ConfigError::Timing { election_timeout_min_ms: 100, .. })));
+        config.storage.snapshot_every_entries = 0;
+        assert_eq!(config.check(), Err(ConfigError::NoSnapshots));
         config.node_id = 0;
         assert_eq!(config.check(), Err(ConfigError::ZeroId));
     }

@@ -1,7 +1,7 @@
 //! `node start`: opens the data directory, joins consensus, serves. The order matters: the lock and the identity first,
 //! then the log, then peers, then signers and operators.
 
-use crate::config::{ConfigError, NodeConfig, Timing};
+use crate::config::{ConfigError, NodeConfig};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::proposer::Proposer;
@@ -31,10 +31,6 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, server::Router};
 use tracing::{error, info};
 
-/// Entries between two snapshots.
-const SNAPSHOT_EVERY_ENTRIES: u64 = 20_000;
-/// Entries kept behind a snapshot, so that a follower a little behind needs no snapshot.
-const ENTRIES_KEPT: u64 = 5_000;
 /// Entries in one append. With entries of at most 512 KiB this stays within the message limit.
 const ENTRIES_PER_APPEND: u64 = 100;
 /// Requests of one connection at once.
@@ -121,10 +117,9 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let founders = founding_members(&store);
     let (state, audit) = (store.state.clone(), store.audit.clone());
     let network = PeerNetwork::new(local, tls.clone());
-    let raft =
-        openraft::Raft::new(local.node_id, raft_config(config.timing)?, network, store.log, store.machine)
-            .await
-            .map_err(|error| StartError::Consensus(error.to_string()))?;
+    let raft = openraft::Raft::new(local.node_id, raft_config(&config)?, network, store.log, store.machine)
+        .await
+        .map_err(|error| StartError::Consensus(error.to_string()))?;
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         local,
@@ -230,15 +225,16 @@ async fn found_cluster(
     }
 }
 
-fn raft_config(timing: Timing) -> Result<Arc<openraft::Config>, StartError> {
+fn raft_config(config: &NodeConfig) -> Result<Arc<openraft::Config>, StartError> {
+    let (timing, storage) = (config.timing, config.storage);
     let config = openraft::Config {
         cluster_name: "interlock".to_owned(),
         heartbeat_interval: timing.heartbeat_interval_ms,
         election_timeout_min: timing.election_timeout_min_ms,
         election_timeout_max: timing.election_timeout_max_ms,
         max_payload_entries: ENTRIES_PER_APPEND,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY_ENTRIES),
-        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(storage.snapshot_every_entries),
+        max_in_snapshot_log_to_keep: storage.keep_entries,
         // Without it a cut-off node returns with a higher term and unseats a healthy leader.
         enable_pre_vote: Some(true),
         // A restarted leader must win an election again: its state may be behind what clients saw.

@@ -7,6 +7,7 @@ mod support;
 use interlock_core::ClusterId;
 use interlock_core::cometbft::{CometbftIntent, Position, Step, Timestamp};
 use interlock_core::{Digest, Intent, NodeName};
+use interlock_node::config::Storage;
 use interlock_node::{StartError, format, start};
 use interlock_proto::v1::approve_response::Outcome;
 use interlock_proto::v1::guard_client::GuardClient;
@@ -31,9 +32,22 @@ fn add_key_request() -> v1::AddKeyRequest {
     }
 }
 
+/// What a call gives once no node promises any more that nothing was committed: leaders may change at any time.
+async fn committed<T>(mut call: impl AsyncFnMut() -> Result<tonic::Response<T>, tonic::Status>) -> T {
+    let answer = eventually("a verdict", async || match call().await {
+        Ok(response) => Some(Ok(response.into_inner())),
+        Err(status) if not_committed_of(&status).is_some() => None,
+        Err(status) => Some(Err(status)),
+    });
+    answer.await.unwrap()
+}
+
 async fn add_key(cluster: &Cluster) -> Vec<u8> {
-    let leader = cluster.leader().await;
-    let response = cluster.operator(leader).add_key(add_key_request()).await.unwrap().into_inner();
+    let response = committed(async || {
+        let leader = cluster.leader().await;
+        cluster.operator(leader).add_key(add_key_request()).await
+    })
+    .await;
     assert!(matches!(response.outcome, Some(v1::change_response::Outcome::Done(_))), "{response:?}");
     response.key_id
 }
@@ -121,9 +135,11 @@ impl Signer {
             epoch,
             intent: Some(intent_to_wire(intent)),
         };
-        let leader = cluster.leader().await;
-        let response = cluster.signer(leader, self.name).approve(request).await.unwrap();
-        response.into_inner().outcome.unwrap()
+        let response = committed(async || {
+            let leader = cluster.leader().await;
+            cluster.signer(leader, self.name).approve(request.clone()).await
+        });
+        response.await.outcome.unwrap()
     }
 }
 
@@ -250,11 +266,22 @@ async fn roles_are_enforced() {
     let mut as_viewer = interlock_proto::v1::operator_client::OperatorClient::new(
         cluster.channel(leader, &Identity::new("eve", Role::Viewer).unwrap()),
     );
-    as_viewer.list_keys(v1::ListKeysRequest {}).await.unwrap();
+    committed(async || {
+        let viewer = cluster.channel(cluster.leader().await, &Identity::new("eve", Role::Viewer).unwrap());
+        interlock_proto::v1::operator_client::OperatorClient::new(viewer)
+            .list_keys(v1::ListKeysRequest {})
+            .await
+    })
+    .await;
     assert_eq!(as_viewer.add_key(add_key_request()).await.unwrap_err().code(), Code::PermissionDenied);
     let selector = Some(Selector::KeyId(key.clone()));
-    let status = cluster.signer(leader, "gamma").get_key(v1::GetKeyRequest { selector }).await.unwrap_err();
-    assert_eq!(status.code(), Code::PermissionDenied, "a signer sees only its own keys");
+    let status = eventually("a refusal", async || {
+        let leader = cluster.leader().await;
+        let request = v1::GetKeyRequest { selector: selector.clone() };
+        let status = cluster.signer(leader, "gamma").get_key(request).await.unwrap_err();
+        not_committed_of(&status).is_none().then_some(status)
+    });
+    assert_eq!(status.await.code(), Code::PermissionDenied, "a signer sees only its own keys");
     let stranger =
         Authority::new(&std::env::temp_dir().join(format!("interlock-stranger-{}", std::process::id())));
     let files = stranger.issue(&Identity::new("ops", Role::Operator).unwrap());
@@ -286,7 +313,6 @@ async fn an_operator_moves_a_lease_and_hears_why_not() {
     let key = add_key(&cluster).await;
     let mut alpha = Signer::connect(&cluster, "alpha", 1, &key).await;
     let epoch = alpha.wait_for_lease(1).await;
-    let leader = cluster.leader().await;
     let request = |to: &str| v1::FailoverRequest {
         name: "val".into(),
         to: Some(to.into()),
@@ -294,7 +320,13 @@ async fn an_operator_moves_a_lease_and_hears_why_not() {
         reason: "drill".into(),
     };
     let refused = async |request: v1::FailoverRequest| {
-        cluster.operator(leader).failover(request).await.unwrap_err().message().to_owned()
+        eventually("a refusal", async || {
+            alpha.heartbeat(1).await;
+            let leader = cluster.leader().await;
+            let status = cluster.operator(leader).failover(request.clone()).await.unwrap_err();
+            not_committed_of(&status).is_none().then(|| status.message().to_owned())
+        })
+        .await
     };
     assert!(refused(request("gamma")).await.contains("not registered"));
     assert!(refused(request("beta")).await.contains("not connected"));
@@ -311,12 +343,13 @@ async fn an_operator_moves_a_lease_and_hears_why_not() {
     let granted = eventually("a healthy beta", async || {
         alpha.heartbeat(1).await;
         beta.heartbeat(1).await;
+        let leader = cluster.leader().await;
         let response = cluster.operator(leader).failover(request("beta")).await.ok()?.into_inner();
         Some(response.outcome.unwrap())
     })
     .await;
     let v1::failover_response::Outcome::Lease(lease) = granted else { panic!("{granted:?}") };
-    assert_eq!((lease.holder.unwrap().signer, lease.epoch), ("beta".to_owned(), epoch + 1));
+    assert_eq!((lease.holder.unwrap().signer, lease.epoch > epoch), ("beta".to_owned(), true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,4 +411,47 @@ async fn a_peer_must_be_a_node_of_this_cluster_and_who_it_says() {
     assert_eq!(other_sender.code(), Code::PermissionDenied, "{other_sender:?}");
     let no_node = vote(Identity::new("alpha", Role::Signer).unwrap(), cluster.id, 2, 1).await;
     assert_eq!(no_node.code(), Code::PermissionDenied, "{no_node:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_missed_what_the_log_no_longer_holds_catches_up_by_snapshot() {
+    let mut cluster = Cluster::formatted();
+    for config in &mut cluster.configs {
+        config.storage = Storage { snapshot_every_entries: 20, keep_entries: 5 };
+    }
+    for index in 0..3 {
+        cluster.start(index).await;
+    }
+    let key = add_key(&cluster).await;
+    let mut alpha = Signer::connect(&cluster, "alpha", 1, &key).await;
+    let epoch = alpha.wait_for_lease(1).await;
+    let behind = (cluster.leader().await + 1) % 3;
+    let status = async |cluster: &Cluster, index: usize| {
+        cluster.operator(index).node_status(v1::NodeStatusRequest {}).await.unwrap().into_inner()
+    };
+    let applied_before = status(&cluster, behind).await.applied_index;
+    cluster.stop(behind).await;
+    for height in 2..=100 {
+        alpha.heartbeat(height).await;
+        approved(alpha.approve(&cluster, epoch, &prevote(height, 1, 100)).await);
+    }
+    cluster.start(behind).await;
+    eventually("the same state on all nodes", async || {
+        let leader = status(&cluster, cluster.leader().await).await;
+        let caught_up = status(&cluster, behind).await;
+        (caught_up.applied_index > applied_before + 90 && caught_up.audit_chain == leader.audit_chain)
+            .then_some(())
+    })
+    .await;
+    let request = v1::AuditTailRequest { count: 1000, key_id: None };
+    let records = cluster.operator(behind).audit_tail(request).await.unwrap().into_inner().records;
+    assert!(
+        !records.iter().any(|record| record.log_index == applied_before + 10),
+        "what a snapshot brought was not applied entry by entry"
+    );
+    cluster.stop(behind).await;
+    cluster.start(behind).await;
+    cluster.stop((behind + 1) % 3).await;
+    alpha.heartbeat(100).await;
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(100, 2, 100)).await), 9);
 }

@@ -1,7 +1,7 @@
 //! A real cluster in one process: real sockets, real TLS, real files; one directory per node.
 
 use interlock_core::ClusterId;
-use interlock_node::config::{Failover, Listen, Member, NodeConfig, Timing, TlsFiles};
+use interlock_node::config::{Failover, Listen, Member, NodeConfig, Storage, Timing, TlsFiles};
 use interlock_node::{RunningNode, StartError, format, start};
 use interlock_proto::v1::guard_client::GuardClient;
 use interlock_proto::v1::operator_client::OperatorClient;
@@ -100,8 +100,14 @@ impl Cluster {
                     http: None,
                 },
                 member: members.clone(),
-                timing: Timing::default(),
+                // Patient: these tests are about what happens, not how fast, on a machine that may be busy.
+                timing: Timing {
+                    heartbeat_interval_ms: 100,
+                    election_timeout_min_ms: 600,
+                    election_timeout_max_ms: 1200,
+                },
                 failover: Failover::default(),
+                storage: Storage::default(),
             })
             .collect();
         let id = format(&configs[0], None).unwrap();
