@@ -120,8 +120,8 @@ impl Chain {
         }
     }
 
-    /// Lets no further height begin, and returns when the current one has ended. Nodes and signers stay connected. Without
-    /// effect when no height passes.
+    /// Lets no further height begin, and returns when the current one has ended. Nodes and signers stay connected.
+    /// Without effect when no height passes.
     pub async fn pause(&self) {
         if self.clock.lock().await.as_ref().is_none_or(JoinHandle::is_finished) {
             return;

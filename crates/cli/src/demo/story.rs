@@ -179,8 +179,8 @@ impl Story {
         Ok(())
     }
 
-    /// Hands the lease over between two heights, and asks the new holder to contradict what the old one signed last. The
-    /// new holder's own watermark knows nothing of that vote; the cluster does.
+    /// Hands the lease over between two heights, and asks the new holder to contradict what the old one signed last.
+    /// Its own watermark knows nothing of that vote; the cluster does.
     async fn tempt_successor(&mut self) -> Result<(), DemoError> {
         let node = self.holder().await?;
         let successor = (node + 1) % SIGNERS.len();
