@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const APPROVING_RULES: [u32; 2] = [6, 12];
 
 /// Where a signature stands in the protocol: height, round, and the order of steps within a round.
-pub(crate) type Place = (i64, i64, u8);
+type Place = (i64, i64, u8);
 
 /// The place of a guarded signature; `None` for a vote extension, which cannot conflict and is not guarded.
 pub(crate) fn place(entry: &Entry) -> Option<Place> {
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// Stops the chain; its ledger must hold no conflict, and nothing that no tap shows.
-    pub(crate) fn stop_chain(&mut self) {
+    fn stop_chain(&mut self) {
         let chain = self.take_chain();
         let received = chain.signatures();
         let report = self.runtime.block_on(chain.stop());
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// No two signatures conflict, no signer goes back, and every signature has its approval in the audit trail.
-    pub(crate) fn check_taps(&mut self) {
+    fn check_taps(&mut self) {
         let entries = self.all_entries();
         let conflicts = conflicts(&entries);
         assert!(conflicts.is_empty(), "{} conflicts; the first: {}", conflicts.len(), conflicts[0]);

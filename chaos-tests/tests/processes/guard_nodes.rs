@@ -1,12 +1,10 @@
 //! Guard nodes die, one by one and all at once: a majority signs on, a minority signs nothing, nothing is forgotten.
 
-use interlock_testkit::cluster::NODE_IDS;
-use interlock_testkit::history::Entry;
-use interlock_testkit::signbytes::Kind;
-use interlock_toychain::Event;
+use interlock_testkit::cluster::{KEY_NAME, NODE_IDS};
+use interlock_toychain::{Event, Step};
+use serde_json::Value;
 
-use crate::validator_node::ValidatorNode;
-use crate::world::{World, is_lease_refusal, node_of};
+use crate::world::{SIGNERS, World, node_of};
 
 /// Heights without a signature that show that nothing is signed.
 const MISSED_HEIGHTS: usize = 4;
@@ -71,49 +69,60 @@ fn a_minority_signs_nothing_and_one_node_more_is_enough_again() {
     world.finish();
 }
 
-/// The newest vote that left any signer.
-fn last_vote(world: &World) -> Entry {
-    let entries = world.taps().iter().flat_map(|tap| world.read_tap(tap));
-    let votes = entries.filter(|entry| matches!(entry.signed.kind, Kind::Prevote | Kind::Precommit));
-    votes.max_by_key(|entry| (entry.signed.height, entry.signed.kind)).expect("votes were signed")
+impl World {
+    /// Lets the chain stand still at a moment when the newest approval is also the newest vote that was signed.
+    fn stand_still(&mut self) {
+        self.wait("an approval that was signed, and none after it", |world| {
+            world.runtime.block_on(world.chain().pause());
+            let arguments = ["key", "show", KEY_NAME, "--output", "json"];
+            let shown = world.cluster.operate(&arguments).map_err(|error| error.to_string())?;
+            let shown: Value = serde_json::from_str(&shown).map_err(|error| error.to_string())?;
+            let (height, step) = (&shown["approved"]["height"], &shown["approved"]["step"]);
+            let newest = (0..SIGNERS.len()).filter_map(|node| world.chain().last_signature(node));
+            let newest = newest
+                .max_by_key(|signature| signature.at)
+                .map(|signature| (signature.height, signature.step));
+            match newest {
+                Some((signed, vote @ (Step::Prevote | Step::Precommit)))
+                    if *height == signed && *step == vote.to_string() =>
+                {
+                    Ok(())
+                }
+                _ => {
+                    world.chain().resume();
+                    Err(format!("signed {newest:?}, approved height {height} {step}"))
+                }
+            }
+        });
+    }
 }
 
-/// The guard's memory is on its disks. The standby's own watermark is older than the last vote, so only the guard can
-/// refuse; enrolled afresh, its watermark is the guard's.
+/// The guard's memory is on its disks. The standby's own watermark is that of its enrolment, before anything was
+/// signed, so only the guard can refuse it; enrolled afresh, it knows what the guard knows.
 #[test]
 fn after_all_guard_nodes_die_at_once_a_double_sign_is_still_refused() {
     let mut world = World::running();
     let (old, _) = world.lease();
-    let standby = ["beta", "alpha"][node_of(&old)];
-    assert!(
-        world.tap(standby).is_empty(),
-        "the standby has signed nothing, its watermark is that of its enrolment"
-    );
-    world.stop_chain();
-    let last = last_vote(&world);
+    let standby = SIGNERS[1 - node_of(&old)];
+    world.stand_still();
+    assert!(world.tap(standby).is_empty(), "the standby has signed, so that its own watermark could refuse");
     for id in NODE_IDS {
         world.cluster.kill_node(id).unwrap();
     }
     world.cluster.kill_signer(&old).unwrap();
-    let mut node = ValidatorNode::listen(&world, node_of(standby));
     for id in NODE_IDS {
         world.cluster.start_node(id).unwrap();
     }
-
-    let refusal = node.refusal_of_a_rival(&mut world, &last);
-    let by_the_guard = ["R9 NoConflict: ", "R8 NoRegression: "].iter().any(|rule| refusal.starts_with(rule));
-    assert!(by_the_guard, "{refusal}");
-    assert_eq!(world.lease().0, standby, "it was the holder who was refused");
+    world.wait_until_refused(node_of(standby), &["R9 NoConflict: "]);
+    assert_eq!(world.lease().0, standby, "it was the holder that was refused");
 
     world.cluster.kill_signer(standby).unwrap();
     world.lose_state(standby);
     world.cluster.enroll_signer(standby).unwrap();
     world.cluster.start_signer(standby).unwrap();
-    let refusal = node.refusal_of_a_rival(&mut world, &last);
-    assert!(!is_lease_refusal(&refusal), "{refusal}");
-    drop(node);
+    world.wait_until_refused(node_of(standby), &["S7 local watermark: double sign", "R9 NoConflict: "]);
 
-    world.restart_chain(last.signed.height + 1);
+    world.chain().resume();
     world.cluster.start_signer(&old).unwrap();
     world.finish();
 }

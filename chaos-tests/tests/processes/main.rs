@@ -19,5 +19,4 @@ mod guard_nodes;
 mod holders;
 mod program;
 mod second_process;
-mod validator_node;
 mod world;

@@ -6,9 +6,10 @@ use std::process::Command;
 use interlock_testkit::cluster::KEY_NAME;
 use interlock_testkit::history::Entry;
 use interlock_testkit::process::{Process, ProcessSpec, run_to_end};
+use interlock_testkit::wait::{Seen, wait_until};
 
 use crate::program::interlock;
-use crate::world::{SIGNERS, World, node_of};
+use crate::world::{DEADLINE, SIGNERS, World, node_of};
 
 /// Index of the validator node of the clone.
 const CLONE_NODE: usize = SIGNERS.len();
@@ -41,7 +42,6 @@ fn a_signer_that_lost_its_watermark_does_not_start_until_it_is_enrolled_again() 
     let signed_before = world.tap(&lost).len();
 
     world.cluster.start_signer(&lost).unwrap();
-    let spec = world.cluster.signer_process(&lost).unwrap().spec().clone();
     let refusal = world.wait_for_the_end_of(&lost);
     assert!(refusal.contains("interlock signer enroll"), "{refusal}");
     assert_eq!(world.tap(&lost).len(), signed_before);
@@ -52,10 +52,8 @@ fn a_signer_that_lost_its_watermark_does_not_start_until_it_is_enrolled_again() 
     world.cluster.start_signer(&lost).unwrap();
     world.wait_until_healthy(&lost);
     world.hand_over_to(&lost);
-    let refusal = world.refusal_of_a_double_sign(node_of(&lost));
-    let expected = ["S7 ", "R8 ", "R9 "].iter().any(|rule| refusal.starts_with(rule));
-    assert!(expected, "{refusal}");
-    world.wait(&format!("{} to sign again", spec.name), |world| match world.tap(&lost).len() {
+    world.wait_until_refused(node_of(&lost), &["S7 ", "R8 ", "R9 "]);
+    world.wait(&format!("{lost} to sign again"), |world| match world.tap(&lost).len() {
         signed if signed > signed_before => Ok(()),
         signed => Err(format!("{signed} signatures, as before")),
     });
@@ -65,10 +63,10 @@ fn a_signer_that_lost_its_watermark_does_not_start_until_it_is_enrolled_again() 
 impl World {
     /// Waits until a signer that must not start has ended with a failure; returns the end of its log.
     fn wait_for_the_end_of(&mut self, signer: &str) -> String {
-        let ended = interlock_testkit::wait::wait_until("its end", crate::world::DEADLINE, || {
+        let ended = wait_until("its end", DEADLINE, || {
             match self.cluster.signer_process(signer).unwrap().exit_status().unwrap() {
-                Some(status) => interlock_testkit::wait::Seen::Done(status),
-                None => interlock_testkit::wait::Seen::Pending("it runs".to_owned()),
+                Some(status) => Seen::Done(status),
+                None => Seen::Pending("it runs".to_owned()),
             }
         });
         assert!(!ended.unwrap().success());

@@ -69,7 +69,7 @@ impl World {
         let runtime = runtime.unwrap();
         let key = SigningKey::from_bytes(&[42; 32]);
         let any_port = Address::Tcp { peer_id: None, host: "127.0.0.1".to_owned(), port: 0 };
-        let config = chain_config(&key, vec![any_port; validator_nodes], 1);
+        let config = chain_config(&key, vec![any_port; validator_nodes]);
         let chain = runtime.block_on(Chain::start(config)).unwrap();
         let addresses = chain.addresses().to_vec();
         let plan = KeyPlan {
@@ -106,13 +106,6 @@ impl World {
 
     pub(crate) fn take_chain(&mut self) -> Chain {
         self.chain.take().expect("the test has not stopped the chain")
-    }
-
-    /// A chain that goes on after one that was stopped: the same nodes, from `first_height`.
-    pub(crate) fn restart_chain(&mut self, first_height: i64) {
-        let config = chain_config(&self.key, self.addresses.clone(), first_height);
-        self.chain = Some(self.runtime.block_on(Chain::start(config)).unwrap());
-        self.runtime.block_on(self.chain().begin());
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -229,24 +222,20 @@ impl World {
         found.unwrap_or_else(|_| panic!("no event in time: {what}"))
     }
 
-    /// Has a validator node ask for a vote against the newest one, until its signer refuses for another reason than that
-    /// it does not hold the lease (the news of a grant take their time). Returns the refusal.
-    pub(crate) fn refusal_of_a_double_sign(&mut self, node: usize) -> String {
-        self.wait("a refused double sign", |world| {
+    /// Has a validator node ask for a vote against the newest one, until its signer refuses with one of `rules`. Before
+    /// that it may say that it does not hold the lease or cannot reach the guard: news take their time.
+    pub(crate) fn wait_until_refused(&mut self, node: usize, rules: &[&str]) {
+        self.wait(&format!("a double sign refused by one of {rules:?}"), |world| {
             match world.runtime.block_on(world.chain().attempt_double_sign(node)) {
-                Ok(DoubleSignOutcome::Refused { description, .. }) if !is_lease_refusal(&description) => {
-                    Ok(description)
+                Ok(DoubleSignOutcome::Refused { description, .. }) => {
+                    let by_rule = rules.iter().any(|rule| description.starts_with(rule));
+                    if by_rule { Ok(()) } else { Err(description) }
                 }
                 Ok(signed @ DoubleSignOutcome::Signed { .. }) => panic!("a double sign: {signed:?}"),
-                other => Err(format!("{other:?}")),
+                Err(error) => Err(error.to_string()),
             }
-        })
+        });
     }
-}
-
-/// Whether a signer refused only because it does not hold the lease.
-pub(crate) fn is_lease_refusal(description: &str) -> bool {
-    description.starts_with("R4 HolderMatches") || description.starts_with("R5 EpochCurrent")
 }
 
 /// The validator node that a signer serves.
@@ -260,10 +249,9 @@ pub(crate) fn append(file: &Path, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-fn chain_config(key: &SigningKey, listen: Vec<Address>, first_height: i64) -> ChainConfig {
+fn chain_config(key: &SigningKey, listen: Vec<Address>) -> ChainConfig {
     let mut config = ChainConfig::new(CHAIN_ID, key.verifying_key(), listen);
     config.precommit_wait_ms = PRECOMMIT_WAIT_MS;
-    config.first_height = first_height;
     config
 }
 
