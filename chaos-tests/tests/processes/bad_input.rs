@@ -106,7 +106,7 @@ fn a_bad_node_costs_its_own_connection_only() {
         world.wait(&format!("the end of a connection whose node {}", misdeed.name), |world| {
             let done = async { tokio::time::timeout(DEADLINE, misbehave(&listener, misdeed)).await };
             world.runtime.block_on(done).map_err(|_| "it lasts, or nobody dialled".to_owned())?;
-            // The log tells more of what comes after a handshake, because only a node of ours gets there.
+            // Of failed handshakes in a row the log tells only the first.
             let told = !misdeed.after_handshake || world.told_of_the_bad_node() > told_before;
             if told { Ok(()) } else { Err("no word of it in the log".to_owned()) }
         });

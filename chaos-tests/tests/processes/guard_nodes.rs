@@ -70,29 +70,22 @@ fn a_minority_signs_nothing_and_one_node_more_is_enough_again() {
 }
 
 impl World {
-    /// Lets the chain stand still at a moment when the newest approval is also the newest vote that was signed.
+    /// Lets the chain stand still where the holder's node has nothing left to ask: the newest approval is the precommit
+    /// of the present height, and it was signed.
     fn stand_still(&mut self) {
-        self.wait("an approval that was signed, and none after it", |world| {
+        self.wait("a last step that is approved and signed", |world| {
             world.runtime.block_on(world.chain().pause());
             let arguments = ["key", "show", KEY_NAME, "--output", "json"];
             let shown = world.cluster.operate(&arguments).map_err(|error| error.to_string())?;
             let shown: Value = serde_json::from_str(&shown).map_err(|error| error.to_string())?;
-            let (height, step) = (&shown["approved"]["height"], &shown["approved"]["step"]);
-            let newest = (0..SIGNERS.len()).filter_map(|node| world.chain().last_signature(node));
-            let newest = newest
-                .max_by_key(|signature| signature.at)
-                .map(|signature| (signature.height, signature.step));
-            match newest {
-                Some((signed, vote @ (Step::Prevote | Step::Precommit)))
-                    if *height == signed && *step == vote.to_string() =>
-                {
-                    Ok(())
-                }
-                _ => {
-                    world.chain().resume();
-                    Err(format!("signed {newest:?}, approved height {height} {step}"))
-                }
+            let last = world.chain().height();
+            let approved = shown["approved"]["height"] == last && shown["approved"]["step"] == "precommit";
+            let mut signatures = (0..SIGNERS.len()).filter_map(|node| world.chain().last_signature(node));
+            if approved && signatures.any(|newest| (newest.height, newest.step) == (last, Step::Precommit)) {
+                return Ok(());
             }
+            world.chain().resume();
+            Err(format!("at height {last} the guard shows {shown}"))
         });
     }
 }
