@@ -286,15 +286,20 @@ async fn pass_heights(shared: Arc<Shared>, heights: Arc<watch::Sender<i64>>, pac
     let first = shared.config.first_height;
     let mut precommitted = shared.precommitted.subscribe();
     for height in first..first.saturating_add(HEIGHTS_MAX) {
-        pace.send_if_modified(|pace| {
-            let is_stopping = *pace == Pace::Stopping;
-            if is_stopping {
-                *pace = Pace::Standing;
+        loop {
+            pace.send_if_modified(|pace| {
+                let is_stopping = *pace == Pace::Stopping;
+                if is_stopping {
+                    *pace = Pace::Standing;
+                }
+                is_stopping
+            });
+            // Not for `Going` alone: a pause that follows a resume at once may be all that is seen of the two.
+            match going.wait_for(|pace| *pace != Pace::Standing).await.map(|pace| *pace) {
+                Ok(Pace::Going) => break,
+                Ok(_) => {}
+                Err(_) => return,
             }
-            is_stopping
-        });
-        if going.wait_for(|pace| *pace == Pace::Going).await.is_err() {
-            return;
         }
         let started_at = tokio::time::Instant::now();
         heights.send_replace(height);

@@ -283,6 +283,19 @@ async fn a_paused_chain_stands_and_goes_on() {
     assert!(chain.stop().await.heights > 2);
 }
 
+/// On one thread the clock sees nothing of the resume between the two pauses.
+#[tokio::test]
+async fn a_pause_right_after_a_resume_returns() {
+    let (chain, _signers) = begin_with(patient_config(1), &[Behaviour::honest()]).await;
+    wait_past(&mut chain.events(), 1).await;
+    chain.pause().await;
+    chain.resume();
+    tokio::time::timeout(DEADLINE, chain.pause()).await.expect("the chain stands already");
+    let mut events = chain.events();
+    chain.resume();
+    wait_past(&mut events, chain.height()).await;
+}
+
 #[tokio::test]
 async fn pausing_a_chain_that_did_not_begin_returns() {
     let config = patient_config(1);
