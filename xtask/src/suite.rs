@@ -40,7 +40,10 @@ pub(crate) fn run(require_chains: bool) -> Outcome<()> {
         step("tidy", tidy::run),
         step("tests", || {
             let required = [(REQUIRE_CHAINS, "1")];
-            cargo_step(&["test", "--workspace"], if require_chains { &required } else { &[] })
+            cargo_step(
+                &["test", "--workspace", "--no-fail-fast"],
+                if require_chains { &required } else { &[] },
+            )
         }),
     ];
     steps.push(chain("chain: CometBFT", require_chains));

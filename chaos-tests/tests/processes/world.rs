@@ -27,8 +27,8 @@ pub(crate) const CHAIN_ID: &str = "chaos-1";
 /// The signers by falling priority; each serves the validator node of the same index.
 pub(crate) const SIGNERS: [&str; 2] = ["alpha", "beta"];
 
-const PATIENT_FAILOVER: &str =
-    "\n[failover]\nsession_grace_ms = 1000\nheartbeat_timeout_ms = 2000\nnode_grace_ms = 1000\n";
+const PATIENT_SETTINGS: &str = "\n[failover]\nsession_grace_ms = 1000\nheartbeat_timeout_ms = 2000\nnode_grace_ms = 1000\n\
+     \n[timing]\nheartbeat_interval_ms = 100\nelection_timeout_min_ms = 600\nelection_timeout_max_ms = 1200\n";
 /// The chain does not wait long for our vote: a test that stops signing sees heights pass.
 const PRECOMMIT_WAIT_MS: u64 = 400;
 
@@ -88,7 +88,7 @@ impl World {
             .collect();
         let cluster = Cluster::create(interlock(), directory.path(), plan, &signers).unwrap();
         for id in NODE_IDS {
-            append(&directory.path().join(format!("guard-{id}/node.toml")), PATIENT_FAILOVER);
+            append(&directory.path().join(format!("guard-{id}/node.toml")), PATIENT_SETTINGS);
         }
         let taps = SIGNERS.iter().map(|name| cluster.tap(name).unwrap().to_owned()).collect();
         Self { chain: Some(chain), cluster, runtime, key, addresses, taps, directory }

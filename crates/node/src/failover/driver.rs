@@ -2,6 +2,7 @@
 
 use crate::config::Failover;
 use crate::failover::detector::{Cause, Decision, View};
+use crate::failover::watch::Watch;
 use crate::proposer::{ProposeError, Proposer};
 use crate::sessions::Sessions;
 use interlock_core::{Action, Command, Epoch, Holder, KeyId, Reason, Verdict};
@@ -13,8 +14,6 @@ use tracing::{info, warn};
 
 /// Longest pause between two looks.
 const TICK: Duration = Duration::from_millis(20);
-/// A pause between two looks that proves that this process itself was stopped for a while.
-const STALL: Duration = Duration::from_millis(250);
 
 /// What the driver works with.
 pub(crate) struct Driver {
@@ -31,25 +30,15 @@ type InFlight = Arc<Mutex<BTreeSet<KeyId>>>;
 /// Runs until its task is aborted.
 pub(crate) async fn run(driver: Driver) {
     let in_flight = InFlight::default();
-    let mut watching_since: Option<Instant> = None;
-    let mut last_look = Instant::now();
+    let mut watch = Watch::new(Instant::now());
     let mut alarmed: BTreeMap<KeyId, Cause> = BTreeMap::new();
     loop {
         let _ = tokio::time::timeout(TICK, driver.sessions.changed()).await;
         let now = Instant::now();
-        let stalled = now.duration_since(last_look) > STALL;
-        last_look = now;
-        if !driver.raft.is_leader() {
-            watching_since = None;
-            alarmed.clear();
-            continue;
+        match watch.look(driver.raft.is_leader(), now) {
+            Some(watching_since) => look(&driver, &in_flight, &mut alarmed, now, watching_since),
+            None => alarmed.clear(),
         }
-        if stalled {
-            // Everybody looks silent after our own pause; listen afresh before judging anybody.
-            watching_since = Some(now);
-        }
-        let watching_since = *watching_since.get_or_insert(now);
-        look(&driver, &in_flight, &mut alarmed, now, watching_since);
     }
 }
 

@@ -6,5 +6,6 @@ pub(crate) mod detector;
 #[cfg(test)]
 mod detector_tests;
 mod driver;
+mod watch;
 
 pub(crate) use driver::{Driver, run};
