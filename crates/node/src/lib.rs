@@ -18,6 +18,7 @@ mod tls;
 
 pub use config::NodeConfig;
 pub use format::{FormatError, format};
+pub use raft::founders_digest;
 pub use start::{RunningNode, StartError, StopError, start};
 
 /// What can be wrong with a data directory: the command line tells these apart.

@@ -5,7 +5,7 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::proposer::Proposer;
-use crate::raft::{LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService};
+use crate::raft::{LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, founders_digest};
 use crate::service::{GuardService, OperatorService, Shared};
 use crate::sessions::Sessions;
 use crate::tls::{Tls, TlsError};
@@ -33,8 +33,8 @@ use tracing::{error, info};
 
 /// Entries in one append. With entries of at most 512 KiB this stays within the message limit.
 const ENTRIES_PER_APPEND: u64 = 100;
-/// Requests of one connection at once.
-const REQUESTS_PER_CONNECTION_MAX: usize = 4096;
+/// Requests of one connection at once, and its open streams.
+const REQUESTS_PER_CONNECTION_MAX: u32 = 4096;
 /// Largest message from a signer or an operator, bytes.
 const CLIENT_MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest wait for open requests when the node stops.
@@ -95,18 +95,20 @@ pub struct RunningNode {
 /// Starts a node.
 ///
 /// # Errors
-/// When the configuration, the certificates, the data directory or an address does not fit. Nothing is changed then.
+/// When the configuration, the certificates, the data directory or an address does not fit. No record is lost then.
 pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     config.check()?;
     let tls = Tls::load(&config.tls, config.node_id)?;
     let expected = Expected { node_id: config.node_id, cluster_id: config.expected_cluster()? };
     let options = StoreOptions::new(FatalHook::stop_process());
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
+    let founders = founding_members(&store);
     let identity = &store.identity;
     let local = LocalNode {
         cluster: identity.cluster_id,
         node_id: identity.node_id,
-        incarnation: identity.incarnation,
+        incarnation: identity.incarnation.to_be_bytes(),
+        founders: founders_digest(founders.keys().copied()),
     };
     let peers = listen(config.listen.peers).await?;
     let clients = listen(config.listen.clients).await?;
@@ -114,9 +116,9 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    let founders = founding_members(&store);
     let (state, audit) = (store.state.clone(), store.audit.clone());
-    let network = PeerNetwork::new(local, tls.clone());
+    let known_peers = Arc::new(store.peers);
+    let network = PeerNetwork::new(local, tls.clone(), Arc::clone(&known_peers));
     let raft = openraft::Raft::new(local.node_id, raft_config(&config)?, network, store.log, store.machine)
         .await
         .map_err(|error| StartError::Consensus(error.to_string()))?;
@@ -135,7 +137,13 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let addresses =
         (local_address(&peers, config.listen.peers), local_address(&clients, config.listen.clients));
     let mut tasks = JoinSet::new();
-    serve(&mut tasks, "peer server", peer_router(local, &raft, &tls)?, peers, stopping.clone());
+    serve(
+        &mut tasks,
+        "peer server",
+        peer_router(PeerService::new(local, raft.clone(), known_peers), &tls)?,
+        peers,
+        stopping.clone(),
+    );
     serve(&mut tasks, "client server", client_router(&shared, &tls)?, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
@@ -210,7 +218,8 @@ fn founding_members(store: &Store) -> BTreeMap<u64, GuardNode> {
     store.identity.founding_members.iter().map(|member| (member.id, member.node())).collect()
 }
 
-/// Every founder proposes the very same first entry, so it does not matter who is first.
+/// Every founder proposes the same members, so it does not matter who is first: peers refuse one that was founded with
+/// others.
 async fn found_cluster(
     raft: &openraft::Raft<TypeConfig, StateMachine>,
     founders: BTreeMap<u64, GuardNode>,
@@ -239,7 +248,8 @@ fn raft_config(config: &NodeConfig) -> Result<Arc<openraft::Config>, StartError>
         enable_pre_vote: Some(true),
         // A restarted leader must win an election again: its state may be behind what clients saw.
         enable_leader_restore: Some(false),
-        // A follower whose log went back has lost what it acknowledged.
+        // A follower whose log went back has lost what it acknowledged. openraft looks only in debug builds; what
+        // refuses such a voter here is the peers' memory of its data.
         allow_log_reversion: Some(false),
         ..openraft::Config::default()
     };
@@ -254,17 +264,14 @@ fn server(tls: &Tls) -> Result<Server, StartError> {
                 .tcp_nodelay(true)
                 .http2_keepalive_interval(Some(KEEPALIVE))
                 .http2_keepalive_timeout(Some(KEEPALIVE))
-                .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
+                .max_concurrent_streams(Some(REQUESTS_PER_CONNECTION_MAX))
+                .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX as usize)
         })
         .map_err(StartError::TlsSettings)
 }
 
-fn peer_router(
-    local: LocalNode,
-    raft: &openraft::Raft<TypeConfig, StateMachine>,
-    tls: &Tls,
-) -> Result<Router, StartError> {
-    let service = RaftServer::new(PeerService::new(local, raft.clone()))
+fn peer_router(peers: PeerService, tls: &Tls) -> Result<Router, StartError> {
+    let service = RaftServer::new(peers)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     Ok(server(tls)?.add_service(service))

@@ -386,21 +386,27 @@ async fn data_directories_are_not_mixed_up() {
 async fn a_peer_must_be_a_node_of_this_cluster_and_who_it_says() {
     use interlock_proto::raft::raft_client::RaftClient;
     let cluster = Cluster::running().await;
-    let vote = async |caller: Identity, cluster_id: ClusterId, node_id: u64, target: u64| {
-        let sender = interlock_proto::raft::Sender {
-            cluster_id: cluster_id.0.to_vec(),
-            node_id,
-            incarnation: vec![0; 16],
-            target,
+    let founders = interlock_node::founders_digest([1, 2, 3]);
+    let vote_of =
+        async |caller: Identity, cluster_id: ClusterId, node_id: u64, target: u64, founders: u64| {
+            let sender = interlock_proto::raft::Sender {
+                cluster_id: cluster_id.0.to_vec(),
+                node_id,
+                incarnation: vec![0; 16],
+                target,
+                founders,
+            };
+            let vote = interlock_proto::raft::Vote { term: 1_000_000, node_id, committed: false };
+            let request = interlock_proto::raft::VoteRequest {
+                sender: Some(sender),
+                vote: Some(vote),
+                last_log: None,
+                leadership_transfer: false,
+            };
+            RaftClient::new(cluster.peer_channel(0, &caller)).vote(request).await.unwrap_err()
         };
-        let vote = interlock_proto::raft::Vote { term: 1_000_000, node_id, committed: false };
-        let request = interlock_proto::raft::VoteRequest {
-            sender: Some(sender),
-            vote: Some(vote),
-            last_log: None,
-            leadership_transfer: false,
-        };
-        RaftClient::new(cluster.peer_channel(0, &caller)).vote(request).await.unwrap_err()
+    let vote = async |caller, cluster_id, node_id, target| {
+        vote_of(caller, cluster_id, node_id, target, founders).await
     };
     let node_2 = Identity::node(2);
     let other_cluster = vote(node_2.clone(), ClusterId([1; 16]), 2, 1).await;
@@ -409,6 +415,11 @@ async fn a_peer_must_be_a_node_of_this_cluster_and_who_it_says() {
     assert_eq!(other_target.code(), Code::FailedPrecondition, "{other_target:?}");
     let other_sender = vote(node_2, cluster.id, 3, 1).await;
     assert_eq!(other_sender.code(), Code::PermissionDenied, "{other_sender:?}");
+    let other_founders = vote_of(Identity::node(2), cluster.id, 2, 1, founders + 1).await;
+    assert!(other_founders.message().contains("founding members"), "{other_founders:?}");
+    cluster.leader().await;
+    let other_data = vote(Identity::node(2), cluster.id, 2, 1).await;
+    assert!(other_data.message().contains("lost its data"), "{other_data:?}");
     let no_node = vote(Identity::new("alpha", Role::Signer).unwrap(), cluster.id, 2, 1).await;
     assert_eq!(no_node.code(), Code::PermissionDenied, "{no_node:?}");
 }
@@ -454,4 +465,33 @@ async fn a_node_that_missed_what_the_log_no_longer_holds_catches_up_by_snapshot(
     cluster.stop((behind + 1) % 3).await;
     alpha.heartbeat(100).await;
     assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(100, 2, 100)).await), 9);
+}
+
+/// A voter that lost its disk and was formatted again under its old id could elect a leader that never heard of an
+/// acknowledged approval. Neither its votes nor its acknowledgements count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_voter_that_is_formatted_again_under_its_old_id_counts_for_nothing() {
+    let mut cluster = Cluster::running().await;
+    let key = add_key(&cluster).await;
+    let mut alpha = Signer::connect(&cluster, "alpha", 1, &key).await;
+    let epoch = alpha.wait_for_lease(1).await;
+    approved(alpha.approve(&cluster, epoch, &prevote(5, 1, 100)).await);
+    let leader = cluster.leader().await;
+    let (wiped, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.stop(wiped).await;
+    std::fs::remove_dir_all(&cluster.configs[wiped].data_dir).unwrap();
+    format(&cluster.configs[wiped], Some(cluster.id)).unwrap();
+    cluster.start(wiped).await;
+    approved(alpha.approve(&cluster, epoch, &prevote(6, 1, 100)).await);
+    cluster.stop(other).await;
+    let selector = Some(Selector::KeyId(key));
+    for _ in 0..3 {
+        let request = v1::GetKeyRequest { selector: selector.clone() };
+        let of_leader = cluster.operator(leader).show_key(request.clone()).await.unwrap_err();
+        assert!(not_committed_of(&of_leader).is_some(), "the wiped voter makes no majority: {of_leader:?}");
+        cluster.operator(wiped).show_key(request).await.unwrap_err();
+    }
+    cluster.start(other).await;
+    alpha.heartbeat(6).await;
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(6, 2, 100)).await), 9);
 }

@@ -52,7 +52,7 @@ enum Refused {
     Unavailable(String),
     #[error("the guard's answer is unknown, so nothing is signed: {0}")]
     Unknown(String),
-    #[error("no answer in time; nothing was signed")]
+    #[error("no answer in time; nothing was sent")]
     Late,
     #[error("an earlier request for this key is still under way")]
     Busy,

@@ -12,6 +12,7 @@ use interlock_disk::{
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
+use crate::peers::PeerBook;
 use crate::types::GuardNode;
 use crate::wal::{self, Owner, WalOptions, WalOptionsError};
 
@@ -244,6 +245,7 @@ pub fn format(
         disk.create_dir(&path.join(directory))?;
     }
     disk.sync_dir(path)?;
+    PeerBook::create(disk, path)?;
     wal::create(disk, &path.join(LOG_DIRECTORY), Owner(spec.incarnation), options)?;
     let identity = Identity {
         format_version: FORMAT_VERSION,

@@ -55,6 +55,14 @@ impl SnapshotData {
         &self.bytes[start..end]
     }
 
+    /// What a snapshot for a node of this cluster covers, once all of it was found sound.
+    ///
+    /// # Errors
+    /// When it is damaged, newer than this program, or of another cluster.
+    pub fn verify(&self, ours: ClusterId) -> Result<SnapshotMeta, SnapshotError> {
+        decode(self, ours).map(|(meta, _)| meta)
+    }
+
     /// All bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

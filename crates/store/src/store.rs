@@ -12,6 +12,7 @@ use crate::identity::{
     self, AUDIT_DIRECTORY, Expected, Identity, IdentityError, LOG_DIRECTORY, SNAPSHOT_DIRECTORY,
 };
 use crate::log_store::LogStore;
+use crate::peers::{PeerBook, PeerBookError};
 use crate::snapshot::{SnapshotFiles, SnapshotOpenError};
 use crate::state_machine::{StateHandle, StateMachine};
 use crate::types::LogId;
@@ -48,6 +49,8 @@ pub struct Store {
     pub state: StateHandle,
     /// For everybody who reads the audit trail.
     pub audit: AuditReader,
+    /// For everybody who hears a peer.
+    pub peers: PeerBook,
 }
 
 /// Why a data directory does not open.
@@ -79,6 +82,9 @@ pub enum StoreOpenError {
         /// What the newest snapshot covers.
         snapshot: Option<LogId>,
     },
+    /// The list of peers.
+    #[error(transparent)]
+    Peers(#[from] PeerBookError),
     /// The audit trail, or the device.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -99,6 +105,7 @@ impl Store {
         options.wal.check()?;
         let (identity, lock) = identity::open(disk.as_ref(), path, expected)?;
         let lock = Arc::new(lock);
+        let peers = PeerBook::open(Arc::clone(&disk), path)?;
         let fatal = Fatal::new(options.on_fatal.clone());
         let (snapshots, state) =
             SnapshotFiles::open(Arc::clone(&disk), path.join(SNAPSHOT_DIRECTORY), identity.cluster_id)?;
@@ -127,6 +134,6 @@ impl Store {
         }
         let reader = audit.reader();
         let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock);
-        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader })
+        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers })
     }
 }

@@ -1,12 +1,12 @@
 //! The calling side: one client per peer and purpose, each over its own channel, so that a snapshot or a large append
 //! never delays a heartbeat.
 
-use crate::raft::{CONNECT_TIMEOUT, LocalNode, MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, wire};
+use crate::raft::{CONNECT_TIMEOUT, LocalNode, MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, check_data, wire};
 use crate::tls::Tls;
 use futures::stream;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_client::RaftClient;
-use interlock_store::{GuardNode, Snapshot, SnapshotData, TypeConfig, Vote, codec};
+use interlock_store::{GuardNode, PeerBook, Snapshot, SnapshotData, TypeConfig, Vote, codec};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};
 use openraft::raft::{
@@ -14,6 +14,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -27,11 +28,12 @@ const BACKOFF: Duration = Duration::from_millis(100);
 pub(crate) struct PeerNetwork {
     local: LocalNode,
     tls: Tls,
+    peers: Arc<PeerBook>,
 }
 
 impl PeerNetwork {
-    pub(crate) fn new(local: LocalNode, tls: Tls) -> Self {
-        Self { local, tls }
+    pub(crate) fn new(local: LocalNode, tls: Tls, peers: Arc<PeerBook>) -> Self {
+        Self { local, tls, peers }
     }
 }
 
@@ -39,7 +41,8 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetwork {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, node: &GuardNode) -> Peer {
-        Peer { local: self.local, target, client: lazy_client(&self.tls, target, node) }
+        let (local, peers) = (self.local, Arc::clone(&self.peers));
+        Peer { local, target, client: lazy_client(&self.tls, target, node), peers }
     }
 }
 
@@ -64,6 +67,7 @@ pub(crate) struct Peer {
     local: LocalNode,
     target: u64,
     client: Result<RaftClient<Channel>, String>,
+    peers: Arc<PeerBook>,
 }
 
 fn unreachable<E: std::error::Error + 'static>(error: &E) -> Unreachable<TypeConfig> {
@@ -73,6 +77,10 @@ fn unreachable<E: std::error::Error + 'static>(error: &E) -> Unreachable<TypeCon
 impl Peer {
     fn client(&self) -> Result<RaftClient<Channel>, Status> {
         self.client.clone().map_err(Status::invalid_argument)
+    }
+
+    fn check_data(&self, incarnation: &[u8]) -> Result<(), Status> {
+        check_data(&self.peers, self.target, incarnation)
     }
 
     fn request<T>(message: T, option: &RPCOption) -> Request<T> {
@@ -98,6 +106,7 @@ impl Peer {
         let mut request = Request::new(stream::iter(chunks));
         request.set_timeout(SNAPSHOT_TIMEOUT);
         let response = self.client()?.install_snapshot(request).await?.into_inner();
+        self.check_data(&response.incarnation)?;
         Ok(SnapshotResponse::new(wire::vote_from_wire(response.vote)?))
     }
 }
@@ -121,8 +130,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
             let message = wire::append_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.append(Self::request(message, &option)).await?;
-            wire::append_response_from_wire(response.into_inner())
+            let response = self.client()?.append(Self::request(message, &option)).await?.into_inner();
+            self.check_data(&response.incarnation)?;
+            wire::append_response_from_wire(response)
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
     }
@@ -134,8 +144,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
             let message = wire::vote_request_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.vote(Self::request(message, &option)).await?;
-            wire::vote_response_from_wire(response.into_inner())
+            let response = self.client()?.vote(Self::request(message, &option)).await?.into_inner();
+            self.check_data(&response.incarnation)?;
+            wire::vote_response_from_wire(response)
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
     }
@@ -148,8 +159,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
             let message = wire::vote_request_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.pre_vote(Self::request(message, &option)).await?;
-            wire::vote_response_from_wire(response.into_inner())
+            let response = self.client()?.pre_vote(Self::request(message, &option)).await?.into_inner();
+            self.check_data(&response.incarnation)?;
+            wire::vote_response_from_wire(response)
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
     }

@@ -1,25 +1,31 @@
 //! The answering side. Every request is checked before openraft sees it: the certificate is a node's, the cluster is
-//! ours, the target is us, and the sender is who its certificate says.
+//! ours, the target is us, the sender is who its certificate says, and it still has its data.
 
 use crate::caller::caller;
-use crate::raft::{LocalNode, SNAPSHOT_BYTES_MAX, wire};
+use crate::raft::{LocalNode, SNAPSHOT_BYTES_MAX, check_data, wire};
 use interlock_core::ClusterId;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
-use interlock_store::{Snapshot, SnapshotData, StateMachine, TypeConfig, codec};
+use interlock_store::{PeerBook, Snapshot, SnapshotData, StateMachine, TypeConfig, codec};
 use openraft::errors::RaftError;
+use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Serves the consensus RPCs.
 pub(crate) struct PeerService {
     local: LocalNode,
     raft: openraft::Raft<TypeConfig, StateMachine>,
+    peers: Arc<PeerBook>,
 }
 
 impl PeerService {
-    pub(crate) fn new(local: LocalNode, raft: openraft::Raft<TypeConfig, StateMachine>) -> Self {
-        Self { local, raft }
+    pub(crate) fn new(
+        local: LocalNode,
+        raft: openraft::Raft<TypeConfig, StateMachine>,
+        peers: Arc<PeerBook>,
+    ) -> Self {
+        Self { local, raft, peers }
     }
 
     fn check(&self, owner: u64, sender: Option<&proto::Sender>) -> Result<(), Status> {
@@ -30,6 +36,12 @@ impl PeerService {
             let ours = self.local.cluster;
             return Err(Status::failed_precondition(format!(
                 "this node belongs to cluster {ours}, the sender to {cluster}"
+            )));
+        }
+        if sender.founders != self.local.founders {
+            return Err(Status::failed_precondition(format!(
+                "node {owner} was formatted with other founding members than this node: format it anew, under a new \
+                 id, with the members that this cluster was founded with"
             )));
         }
         if sender.target != self.local.node_id {
@@ -44,7 +56,7 @@ impl PeerService {
                 "the certificate is of node {owner}, the request claims to come from {claimed}"
             )));
         }
-        Ok(())
+        check_data(&self.peers, owner, &sender.incarnation)
     }
 }
 
@@ -70,7 +82,7 @@ impl Raft for PeerService {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         let parsed = wire::append_from_wire(request.into_inner())?;
         let response = self.raft.append_entries(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::append_response_to_wire(&response)))
+        Ok(Response::new(wire::append_response_to_wire(self.local, &response)))
     }
 
     async fn vote(
@@ -80,7 +92,7 @@ impl Raft for PeerService {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         let parsed = wire::vote_request_from_wire(request.into_inner())?;
         let response = self.raft.vote(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::vote_response_to_wire(&response)))
+        Ok(Response::new(wire::vote_response_to_wire(self.local, &response)))
     }
 
     async fn pre_vote(
@@ -90,7 +102,7 @@ impl Raft for PeerService {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         let parsed = wire::vote_request_from_wire(request.into_inner())?;
         let response = self.raft.pre_vote(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::vote_response_to_wire(&response)))
+        Ok(Response::new(wire::vote_response_to_wire(self.local, &response)))
     }
 
     async fn install_snapshot(
@@ -108,9 +120,19 @@ impl Raft for PeerService {
         let meta = codec::decode_snapshot_meta(&header.meta)
             .map_err(|error| Status::invalid_argument(format!("snapshot meta: {error}")))?;
         let data = receive_data(&mut chunks, header.total_bytes).await?;
-        let snapshot = Snapshot { meta, snapshot: SnapshotData::from_bytes(data) };
+        let data = SnapshotData::from_bytes(data);
+        let covers = data.verify(self.local.cluster).map_err(|error| {
+            Status::failed_precondition(format!("the snapshot is not for this node: {error}"))
+        })?;
+        if covers != meta {
+            return Err(Status::invalid_argument("the snapshot does not cover what its header says"));
+        }
+        let snapshot = Snapshot { meta, snapshot: data };
         let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
-        Ok(Response::new(proto::SnapshotResponse { vote: Some(wire::vote_to_wire(&response.vote)) }))
+        Ok(Response::new(proto::SnapshotResponse {
+            vote: Some(wire::vote_to_wire(&response.vote)),
+            incarnation: self.local.incarnation.to_vec(),
+        }))
     }
 
     async fn transfer_leader(

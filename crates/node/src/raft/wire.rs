@@ -17,8 +17,9 @@ pub(super) fn sender(local: LocalNode, target: u64) -> wire::Sender {
     wire::Sender {
         cluster_id: local.cluster.0.to_vec(),
         node_id: local.node_id,
-        incarnation: local.incarnation.to_be_bytes().to_vec(),
+        incarnation: local.incarnation.to_vec(),
         target,
+        founders: local.founders,
     }
 }
 
@@ -84,7 +85,10 @@ pub(super) fn append_from_wire(
     })
 }
 
-pub(super) fn append_response_to_wire(response: &AppendEntriesResponse<TypeConfig>) -> wire::AppendResponse {
+pub(super) fn append_response_to_wire(
+    local: LocalNode,
+    response: &AppendEntriesResponse<TypeConfig>,
+) -> wire::AppendResponse {
     use wire::append_response::Outcome;
     let outcome = match response {
         AppendEntriesResponse::Success => Outcome::Success(wire::Empty {}),
@@ -94,7 +98,7 @@ pub(super) fn append_response_to_wire(response: &AppendEntriesResponse<TypeConfi
         AppendEntriesResponse::Conflict => Outcome::Conflict(wire::Empty {}),
         AppendEntriesResponse::HigherVote(vote) => Outcome::HigherVote(vote_to_wire(vote)),
     };
-    wire::AppendResponse { outcome: Some(outcome) }
+    wire::AppendResponse { outcome: Some(outcome), incarnation: local.incarnation.to_vec() }
 }
 
 pub(super) fn append_response_from_wire(
@@ -131,11 +135,15 @@ pub(super) fn vote_request_from_wire(request: wire::VoteRequest) -> Result<VoteR
     Ok(parsed)
 }
 
-pub(super) fn vote_response_to_wire(response: &VoteResponse<TypeConfig>) -> wire::VoteResponse {
+pub(super) fn vote_response_to_wire(
+    local: LocalNode,
+    response: &VoteResponse<TypeConfig>,
+) -> wire::VoteResponse {
     wire::VoteResponse {
         vote: Some(vote_to_wire(&response.vote)),
         granted: response.vote_granted,
         last_log: log_id_option_to_wire(response.last_log_id.as_ref()),
+        incarnation: local.incarnation.to_vec(),
     }
 }
 

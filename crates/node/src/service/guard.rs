@@ -22,6 +22,25 @@ impl GuardService {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
+
+    /// Turns a signer away from keys that are not its own, before it costs a log entry. Who is registered never changes,
+    /// so what this node has applied is good enough.
+    fn check_registered(&self, command: &Command) -> Result<(), Status> {
+        let (Action::Approve { holder, .. } | Action::Release { holder, .. }) = &command.action else {
+            return Ok(());
+        };
+        let name = self.shared.state.read(|applied| {
+            let record = applied.state.key(command.key)?;
+            (!record.is_registered(&holder.signer)).then(|| record.name.clone())
+        });
+        match name {
+            Some(name) => {
+                let signer = &holder.signer;
+                Err(Status::permission_denied(format!("signer {signer} is not registered for key {name}")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -49,6 +68,7 @@ impl Guard for GuardService {
             Ok(Command { cluster: cluster_id(&request.cluster_id)?, key: key_id(&request.key_id)?, action })
         };
         let command = parse().map_err(|error| malformed(&error))?;
+        self.check_registered(&command)?;
         let verdict = self.shared.proposer.propose(command).await.map_err(no_verdict)?;
         let outcome = match &verdict {
             Verdict::Approved(approved) => {
@@ -72,6 +92,7 @@ impl Guard for GuardService {
             Ok(Command { cluster: cluster_id(&request.cluster_id)?, key: key_id(&request.key_id)?, action })
         };
         let command = parse().map_err(|error| malformed(&error))?;
+        self.check_registered(&command)?;
         let verdict = self.shared.proposer.propose(command).await.map_err(no_verdict)?;
         let outcome = match changed(&verdict)? {
             Changed::Done(done) => v1::release_response::Outcome::Done(done),
