@@ -83,6 +83,11 @@ impl Peer {
         check_data(&self.peers, self.target, incarnation)
     }
 
+    fn vote_answer(&self, response: proto::VoteResponse) -> Result<VoteResponse<TypeConfig>, Status> {
+        self.check_data(&response.incarnation)?;
+        wire::vote_response_from_wire(response)
+    }
+
     fn request<T>(message: T, option: &RPCOption) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(option.soft_ttl());
@@ -144,9 +149,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
             let message = wire::vote_request_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.vote(Self::request(message, &option)).await?.into_inner();
-            self.check_data(&response.incarnation)?;
-            wire::vote_response_from_wire(response)
+            let response = self.client()?.vote(Self::request(message, &option)).await?;
+            self.vote_answer(response.into_inner())
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
     }
@@ -159,9 +163,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
             let message = wire::vote_request_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.pre_vote(Self::request(message, &option)).await?.into_inner();
-            self.check_data(&response.incarnation)?;
-            wire::vote_response_from_wire(response)
+            let response = self.client()?.pre_vote(Self::request(message, &option)).await?;
+            self.vote_answer(response.into_inner())
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
     }

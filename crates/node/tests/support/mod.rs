@@ -1,5 +1,7 @@
 //! A real cluster in one process: real sockets, real TLS, real files; one directory per node.
 
+pub(crate) mod signer;
+
 use interlock_core::ClusterId;
 use interlock_node::config::{Failover, Listen, Member, NodeConfig, Storage, Timing, TlsFiles};
 use interlock_node::{RunningNode, StartError, format, start};
@@ -150,11 +152,15 @@ impl Cluster {
     }
 
     fn channel_to(&self, index: usize, address: SocketAddr, caller: &Identity) -> Channel {
+        self.channel_with(index, address, &self.authority.issue(caller))
+    }
+
+    /// A channel under a certificate of any authority; the server is checked against ours.
+    pub(crate) fn channel_with(&self, index: usize, address: SocketAddr, files: &TlsFiles) -> Channel {
         let config = &self.configs[index];
-        let files = self.authority.issue(caller);
         let read = |path: &PathBuf| std::fs::read(path).unwrap();
         let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(read(&files.ca)))
+            .ca_certificate(Certificate::from_pem(read(&config.tls.ca)))
             .identity(TlsIdentity::from_pem(read(&files.cert), read(&files.key)))
             .domain_name(Identity::node(config.node_id).dns_name());
         let uri = format!("https://{address}");

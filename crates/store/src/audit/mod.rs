@@ -1,6 +1,7 @@
 //! The audit trail: append-only segments written after apply, and an index over them that can be rebuilt.
 //!
-//! A thread of its own writes both, so that signing never waits for the index. Invariant: nothing that decides a
+//! A thread of its own writes both; signing waits for it only when its queue is full, as it may be while an index is
+//! built again after an unclean stop. Invariant: nothing that decides a
 //! verdict reads anything of this module. The trail repeats nothing: replaying the log after a restart adds only what
 //! is missing.
 

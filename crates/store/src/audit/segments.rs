@@ -1,7 +1,8 @@
 //! Append-only segment files of the audit trail.
 //!
 //! Written after apply and synced before a snapshot lets the log forget. Whatever a crash takes from the end is written
-//! again when the log is replayed, because places that are present already are skipped: no gap and no duplicate.
+//! again when the log is replayed, because places that are present already are skipped: no
+//! duplicate, and no gap but what came inside a snapshot.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
