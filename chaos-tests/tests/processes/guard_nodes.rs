@@ -106,14 +106,14 @@ fn after_all_guard_nodes_die_at_once_a_double_sign_is_still_refused() {
     for id in NODE_IDS {
         world.cluster.start_node(id).unwrap();
     }
-    world.wait_until_refused(node_of(standby), &["R9 NoConflict: "]);
+    world.wait_until_refused(node_of(standby), &["R11 NoConflict: "]);
     assert_eq!(world.lease().0, standby, "it was the holder that was refused");
 
     world.cluster.kill_signer(standby).unwrap();
     world.lose_state(standby);
     world.cluster.enroll_signer(standby).unwrap();
     world.cluster.start_signer(standby).unwrap();
-    world.wait_until_refused(node_of(standby), &["S7 local watermark: double sign", "R9 NoConflict: "]);
+    world.wait_until_refused(node_of(standby), &["S7 local watermark: double sign", "R11 NoConflict: "]);
 
     world.chain().resume();
     world.cluster.start_signer(&old).unwrap();

@@ -52,7 +52,7 @@ fn a_signer_that_lost_its_watermark_does_not_start_until_it_is_enrolled_again() 
     world.cluster.start_signer(&lost).unwrap();
     world.wait_until_healthy(&lost);
     world.hand_over_to(&lost);
-    world.wait_until_refused(node_of(&lost), &["S7 ", "R8 ", "R9 "]);
+    world.wait_until_refused(node_of(&lost), &["S7 ", "R10 ", "R11 "]);
     world.wait(&format!("{lost} to sign again"), |world| match world.tap(&lost).len() {
         signed if signed > signed_before => Ok(()),
         signed => Err(format!("{signed} signatures, as before")),

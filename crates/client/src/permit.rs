@@ -3,8 +3,8 @@
 //! A permit cannot be made outside this file, cannot be copied, and is consumed by the signature it allows. It is made
 //! only from an approval that echoes the request in every field (S2).
 
-use interlock_core::cometbft::{Position, Timestamp};
-use interlock_core::{Approval, Approved, ClusterId, Digest, Epoch, Intent, KeyId, LogPosition};
+use interlock_core::cometbft::Timestamp;
+use interlock_core::{Approval, Approved, ClusterId, Digest, Epoch, Intent, KeyId, LogPosition, Position};
 
 /// What was asked, as the approval must echo it.
 #[derive(Debug, Clone, Copy)]
@@ -14,12 +14,14 @@ pub(crate) struct Asked {
     pub(crate) epoch: Epoch,
     pub(crate) position: Position,
     pub(crate) payload: Digest,
+    /// Whether the protocol's comparison leaves a timestamp out, so that the approval must say which one to sign with.
+    pub(crate) has_timestamp: bool,
 }
 
 impl Asked {
     pub(crate) fn new(cluster: ClusterId, key: KeyId, epoch: Epoch, intent: &Intent) -> Self {
-        let Intent::Cometbft(intent) = intent;
-        Self { cluster, key, epoch, position: intent.position, payload: intent.payload }
+        let has_timestamp = intent.timestamp().is_some();
+        Self { cluster, key, epoch, position: intent.position(), payload: intent.payload(), has_timestamp }
     }
 }
 
@@ -67,6 +69,14 @@ pub enum EchoMismatch {
         /// Answered.
         answered: Epoch,
     },
+    /// Without the timestamp to sign with, or with one in a protocol that has none.
+    #[error("asked for {asked}, the approval {}", if *answered { "has a timestamp" } else { "has no timestamp" })]
+    Timestamp {
+        /// Asked.
+        asked: Position,
+        /// Whether the answer has one.
+        answered: bool,
+    },
 }
 
 /// Permission to sign one payload, once.
@@ -92,6 +102,10 @@ impl Permit {
         if approved.epoch != asked.epoch {
             return Err(EchoMismatch::Epoch { asked: asked.epoch, answered: approved.epoch });
         }
+        if approved.timestamp.is_some() != asked.has_timestamp {
+            let answered = approved.timestamp.is_some();
+            return Err(EchoMismatch::Timestamp { asked: asked.position, answered });
+        }
         Ok(Self { approved })
     }
 
@@ -113,9 +127,9 @@ impl Permit {
         self.approved.payload
     }
 
-    /// The timestamp to sign with: that of the first approval of the payload.
+    /// The timestamp to sign with: that of the first approval of the payload. `None` in protocols that compare every byte.
     #[must_use]
-    pub fn timestamp(&self) -> Timestamp {
+    pub fn timestamp(&self) -> Option<Timestamp> {
         self.approved.timestamp
     }
 
@@ -141,15 +155,20 @@ impl Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use interlock_core::cometbft::Step;
+    use interlock_core::cometbft::{Position as CometbftPosition, Step};
+
+    fn at(height: u64, round: u32, step: Step) -> Position {
+        Position::Cometbft(CometbftPosition { height, round, step })
+    }
 
     fn asked() -> Asked {
         Asked {
             cluster: ClusterId([1; 16]),
             key: KeyId([2; 32]),
             epoch: Epoch(3),
-            position: Position { height: 4, round: 0, step: Step::Prevote },
+            position: at(4, 0, Step::Prevote),
             payload: Digest([5; 32]),
+            has_timestamp: true,
         }
     }
 
@@ -161,7 +180,7 @@ mod tests {
             key: asked.key,
             position: asked.position,
             payload: asked.payload,
-            timestamp: Timestamp { seconds: 6, nanos: 7 },
+            timestamp: Some(Timestamp { seconds: 6, nanos: 7 }),
             epoch: asked.epoch,
             at: LogPosition { log_index: 8, item: 0 },
         }
@@ -172,7 +191,7 @@ mod tests {
         let permit = Permit::new(&asked(), echo()).unwrap();
         assert_eq!(permit.position(), asked().position);
         assert_eq!(permit.payload(), asked().payload);
-        assert_eq!(permit.timestamp(), Timestamp { seconds: 6, nanos: 7 });
+        assert_eq!(permit.timestamp(), Some(Timestamp { seconds: 6, nanos: 7 }));
         assert!(!permit.is_repeat());
     }
 
@@ -185,10 +204,14 @@ mod tests {
         };
         assert!(matches!(mismatch(|a| a.cluster = ClusterId([9; 16])), EchoMismatch::Cluster { .. }));
         assert!(matches!(mismatch(|a| a.key = KeyId([9; 32])), EchoMismatch::Key { .. }));
-        assert!(matches!(mismatch(|a| a.position.height = 5), EchoMismatch::Position { .. }));
-        assert!(matches!(mismatch(|a| a.position.round = 5), EchoMismatch::Position { .. }));
-        assert!(matches!(mismatch(|a| a.position.step = Step::Precommit), EchoMismatch::Position { .. }));
+        assert!(matches!(mismatch(|a| a.position = at(5, 0, Step::Prevote)), EchoMismatch::Position { .. }));
+        assert!(matches!(mismatch(|a| a.position = at(4, 5, Step::Prevote)), EchoMismatch::Position { .. }));
+        assert!(matches!(
+            mismatch(|a| a.position = at(4, 0, Step::Precommit)),
+            EchoMismatch::Position { .. }
+        ));
         assert!(matches!(mismatch(|a| a.payload = Digest([9; 32])), EchoMismatch::Payload { .. }));
         assert!(matches!(mismatch(|a| a.epoch = Epoch(4)), EchoMismatch::Epoch { .. }));
+        assert!(matches!(mismatch(|a| a.timestamp = None), EchoMismatch::Timestamp { answered: false, .. }));
     }
 }

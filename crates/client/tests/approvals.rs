@@ -69,14 +69,14 @@ fn permitted(outcome: ApproveOutcome) -> interlock_client::Permit {
 async fn a_verdict_of_the_leader_is_passed_on() {
     let world = World::new().await;
     let permit = permitted(world.approve(5, 1).await);
-    assert_eq!((permit.position().height, permit.payload()), (5, Digest([1; 32])));
+    assert_eq!((permit.position().height(), permit.payload()), (5, Digest([1; 32])));
     assert!(permitted(world.approve(5, 1).await).is_repeat());
 
     let ApproveOutcome::Denied { refusal, after_unknown: false } = world.approve(5, 2).await else {
         panic!("a double sign was not denied")
     };
     assert_eq!(refusal.rule, 9);
-    assert!(refusal.message.starts_with("R9 NoConflict: double sign"), "{refusal}");
+    assert!(refusal.message.starts_with("R11 NoConflict: double sign"), "{refusal}");
     assert_eq!(world.asked(), [1, 1, 1]);
 }
 
@@ -178,13 +178,17 @@ async fn an_answer_that_comes_too_late_is_not_used_twice() {
     assert!(heights.windows(2).all(|pair| pair[0] == pair[1]), "every attempt asks for the same");
 }
 
+fn elsewhere() -> interlock_proto::v1::Position {
+    interlock_proto::any_position_to_wire(interlock_core::Position::Generic([5, 0, 0]))
+}
+
 #[tokio::test]
 async fn a_wrong_echo_is_never_a_permit() {
     type Case = (fn(&mut interlock_proto::v1::Approved), fn(&EchoMismatch) -> bool);
     let cases: [Case; 5] = [
         (|a| a.cluster_id = vec![9; 16], |e| matches!(e, EchoMismatch::Cluster { .. })),
         (|a| a.key_id = vec![9; 32], |e| matches!(e, EchoMismatch::Key { .. })),
-        (|a| a.position.as_mut().unwrap().height += 1, |e| matches!(e, EchoMismatch::Position { .. })),
+        (|a| a.position = Some(elsewhere()), |e| matches!(e, EchoMismatch::Position { .. })),
         (|a| a.payload = vec![9; 32], |e| matches!(e, EchoMismatch::Payload { .. })),
         (|a| a.epoch += 1, |e| matches!(e, EchoMismatch::Epoch { .. })),
     ];

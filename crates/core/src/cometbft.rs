@@ -1,11 +1,13 @@
-//! CometBFT: positions, payloads, and the rules R6 to R12 that decide whether one may be signed.
+//! CometBFT: positions, payloads, and the rules R8 to R12 that decide whether one may be signed.
 //!
 //! Upstream rule: `FilePV` of CometBFT v0.38 (`CheckHRS`, then the branch for equal positions): a vote's payload is
 //! compared without its timestamp and repeats with the recorded one. Deviations, all deliberate: a proposal repeats
-//! only when every byte is equal, because a node copies back the signature alone; R10 and R11 are ours.
+//! only when every byte is equal, because a node copies back the signature alone; the floor and R12 are ours.
 
-use crate::denial::Denial;
+use crate::denial::{Denial, Floor};
 use crate::ids::{Digest, Epoch};
+use crate::intent::{Judgement, Position as AnyPosition};
+use crate::invariant::Invariant;
 use crate::key::Policy;
 use crate::text::NodeName;
 use core::fmt;
@@ -68,7 +70,7 @@ pub struct Timestamp {
 }
 
 /// A message that a node wants signed, reduced to what the rules compare.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct CometbftIntent {
     /// Where.
     #[n(0)]
@@ -88,22 +90,41 @@ pub struct CometbftIntent {
     pub node: NodeName,
 }
 
+/// What was approved at a position.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct Content {
+    /// Digest for comparison.
+    #[n(0)]
+    pub payload: Digest,
+    /// The timestamp that every repeat carries.
+    #[n(1)]
+    pub timestamp: Timestamp,
+}
+
 /// The newest approval of a key.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct LastApproved {
     /// Where.
     #[n(0)]
     pub position: Position,
-    /// What, for comparison.
+    /// What; `None` when it was imported without, and everything there is refused.
     #[n(1)]
-    pub payload: Digest,
-    /// The timestamp that every repeat carries.
-    #[n(2)]
-    pub timestamp: Timestamp,
+    pub content: Option<Content>,
+}
+
+/// Who locked: the only one who may contradict the lock.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct Locker {
+    /// Lease epoch the precommit was approved under.
+    #[n(0)]
+    pub epoch: Epoch,
+    /// The validator node that asked for it, and so knows of the lock itself.
+    #[n(1)]
+    pub node: NodeName,
 }
 
 /// The newest approved non-nil precommit: what the key has locked.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct Lock {
     /// Height of the precommit.
     #[n(0)]
@@ -111,16 +132,13 @@ pub struct Lock {
     /// The block.
     #[n(1)]
     pub block: Digest,
-    /// Lease epoch it was approved under.
+    /// Who locked; `None` when the lock was imported.
     #[n(2)]
-    pub epoch: Epoch,
-    /// The validator node that asked for it, and so knows of the lock itself.
-    #[n(3)]
-    pub node: NodeName,
+    pub by: Option<Locker>,
 }
 
 /// The newest approved non-nil vote.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct BlockVote {
     /// Height of the vote.
     #[n(0)]
@@ -131,9 +149,9 @@ pub struct BlockVote {
 }
 
 /// What was approved for a CometBFT key.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct CometbftRecord {
-    /// No height up to and including this one may be signed. Set when the key is added.
+    /// No height up to and including this one may be signed. Heights begin at 1, so zero excludes none.
     #[n(0)]
     pub floor_height: u64,
     /// Newest approval; `None` only while nothing was approved above the floor.
@@ -147,13 +165,37 @@ pub struct CometbftRecord {
     pub vote: Option<BlockVote>,
 }
 
-/// How an approval came about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Judgement {
-    /// The watermark may advance to the intent.
-    Advance,
-    /// The same payload again: sign it with this timestamp.
-    Repeat(Timestamp),
+/// What a CometBFT key may have signed elsewhere.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct CometbftClaim {
+    /// No height up to and including this one may be signed.
+    #[n(0)]
+    pub floor_height: u64,
+    /// The newest message, where one is known: a signer's state file, another cluster's record.
+    #[n(1)]
+    pub signed: Option<ClaimedMessage>,
+}
+
+/// The newest message that a key may have signed elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub struct ClaimedMessage {
+    /// Where.
+    #[n(0)]
+    pub position: Position,
+    /// What, if its bytes are known: then it may repeat.
+    #[n(1)]
+    pub content: Option<Content>,
+    /// The block of a precommit, if known: then the key has locked it.
+    #[n(2)]
+    pub block: Option<Digest>,
+}
+
+impl CometbftClaim {
+    /// Says that nothing above this height was signed.
+    #[must_use]
+    pub fn floor(floor_height: u64) -> Self {
+        Self { floor_height, signed: None }
+    }
 }
 
 impl CometbftRecord {
@@ -166,77 +208,119 @@ impl CometbftRecord {
     /// Highest height that is settled: approved at, or excluded by the floor.
     #[must_use]
     pub fn height(&self) -> u64 {
-        self.last.as_ref().map_or(self.floor_height, |last| last.position.height.max(self.floor_height))
+        self.last.map_or(self.floor_height, |last| last.position.height.max(self.floor_height))
     }
 
-    /// Decides R6 to R12, in order, without changing anything.
+    pub(crate) fn mark(&self) -> Option<(AnyPosition, Option<Digest>)> {
+        let payload = |last: LastApproved| last.content.map(|content| content.payload);
+        self.last.map(|last| (AnyPosition::Cometbft(last.position), payload(last)))
+    }
+
+    /// Decides R8 to R12, in order, without changing anything.
     pub(crate) fn judge(
         &self,
         intent: &CometbftIntent,
         epoch: Epoch,
         policy: Policy,
     ) -> Result<Judgement, Denial> {
-        let asked = intent.position;
-        if let Some(last) = &self.last
-            && last.position == asked
-            && last.payload == intent.payload
+        let position = intent.position;
+        let asked = AnyPosition::Cometbft(position);
+        if let Some(LastApproved { position: newest, content: Some(content) }) = self.last
+            && newest == position
+            && content.payload == intent.payload
         {
-            return Ok(Judgement::Repeat(last.timestamp));
+            return Ok(Judgement::Repeat(Some(content.timestamp)));
         }
-        if asked.height <= self.floor_height {
-            return Err(Denial::BelowFloor { floor_height: self.floor_height, asked });
+        if position.height <= self.floor_height {
+            return Err(Denial::BelowFloor { floor: Floor::Height(self.floor_height), asked });
         }
-        if let Some(last) = &self.last {
-            if asked < last.position {
-                return Err(Denial::Regression { last: last.position, asked });
+        if let Some(last) = self.last {
+            let newest = AnyPosition::Cometbft(last.position);
+            if position < last.position {
+                return Err(Denial::Regression { last: newest, asked });
             }
-            if asked == last.position {
-                return Err(Denial::Conflict { at: asked, recorded: last.payload, asked: intent.payload });
+            if position == last.position {
+                return Err(match last.content {
+                    Some(Content { payload, .. }) => {
+                        Denial::Conflict { at: asked, recorded: payload, asked: intent.payload }
+                    }
+                    None => Denial::BelowFloor { floor: Floor::At(newest), asked },
+                });
             }
         }
         if policy.lock_rule {
             self.judge_lock(intent, epoch)?;
         }
-        let settled_height = self.height();
-        if asked.height - settled_height > policy.max_jump_heights {
-            return Err(Denial::Jump { settled_height, asked, max_jump_heights: policy.max_jump_heights });
-        }
         Ok(Judgement::Advance)
     }
 
-    /// R10. A node knows its own locks, so only a request from another epoch or node can contradict one. Precommits
+    /// R12. A node knows its own locks, so only a request from another epoch or node can contradict one. Precommits
     /// follow a polka that the asking node saw and are free; nil is always safe.
     fn judge_lock(&self, intent: &CometbftIntent, epoch: Epoch) -> Result<(), Denial> {
         let (Some(lock), Some(block)) = (&self.lock, intent.block) else { return Ok(()) };
-        let same_asker = lock.epoch == epoch && lock.node == intent.node;
+        let same_asker = lock.by.as_ref().is_some_and(|by| by.epoch == epoch && by.node == intent.node);
         let bound = intent.position.step == Step::Prevote && intent.position.height == lock.height;
         if same_asker || !bound || block == lock.block {
             return Ok(());
         }
         match self.vote {
             Some(vote) if vote.height == lock.height && vote.block == block => Ok(()),
-            _ => Err(Denial::Locked { at: intent.position, locked: lock.block, asked: block }),
+            _ => {
+                let at = AnyPosition::Cometbft(intent.position);
+                Err(Denial::Locked { at, locked: lock.block, asked: block })
+            }
         }
     }
 
     /// Records an approval that [`Self::judge`] found to advance.
-    ///
-    /// # Panics
-    /// When the intent does not lie above the record: the watermark would fall (S4).
-    pub(crate) fn advance(&mut self, intent: &CometbftIntent, epoch: Epoch) {
+    pub(crate) fn advance(&mut self, intent: &CometbftIntent, epoch: Epoch) -> Result<(), Invariant> {
         let position = intent.position;
-        assert!(
-            self.last.as_ref().is_none_or(|last| last.position < position)
-                && position.height > self.floor_height,
-            "S4: an approval must raise the watermark"
-        );
-        self.last = Some(LastApproved { position, payload: intent.payload, timestamp: intent.timestamp });
-        let Some(block) = intent.block else { return };
+        let rises = self.last.is_none_or(|last| last.position < position);
+        if !rises || position.height <= self.floor_height {
+            return Err(Invariant::WatermarkRises);
+        }
+        let content = Some(Content { payload: intent.payload, timestamp: intent.timestamp });
+        self.last = Some(LastApproved { position, content });
+        let Some(block) = intent.block else { return Ok(()) };
+        let height = position.height;
         if position.step != Step::Proposal {
-            self.vote = Some(BlockVote { height: position.height, block });
+            self.vote = Some(BlockVote { height, block });
         }
         if position.step == Step::Precommit {
-            self.lock = Some(Lock { height: position.height, block, epoch, node: intent.node.clone() });
+            let by = Some(Locker { epoch, node: intent.node.clone() });
+            self.lock = Some(Lock { height, block, by });
         }
+        Ok(())
+    }
+
+    /// Takes maxima. What the record has is kept wherever it is as new.
+    pub(crate) fn raise(&mut self, claim: &CometbftClaim) {
+        self.floor_height = self.floor_height.max(claim.floor_height);
+        let Some(ClaimedMessage { position, content, block }) = claim.signed else { return };
+        if self.last.is_some_and(|last| position <= last.position) {
+            return;
+        }
+        self.last = Some(LastApproved { position, content });
+        let height = position.height;
+        if let Some(block) = block
+            && position.step != Step::Proposal
+        {
+            self.vote = Some(BlockVote { height, block });
+            if position.step == Step::Precommit {
+                self.lock = Some(Lock { height, block, by: None });
+            }
+        }
+    }
+
+    pub(crate) fn is_at_least(&self, earlier: &Self) -> bool {
+        let last = |record: &Self| record.last.map(|last| last.position);
+        let lock = |record: &Self| record.lock.as_ref().map(|lock| lock.height);
+        let vote = |record: &Self| record.vote.map(|vote| vote.height);
+        let same_place = last(self) == last(earlier) && last(self).is_some();
+        self.floor_height >= earlier.floor_height
+            && last(self) >= last(earlier)
+            && lock(self) >= lock(earlier)
+            && vote(self) >= vote(earlier)
+            && (!same_place || self.last == earlier.last)
     }
 }

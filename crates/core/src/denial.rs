@@ -1,8 +1,9 @@
 //! Denials: why a command changed nothing, with both of the values that disagree.
 
-use crate::cometbft::Position;
 use crate::ids::{ClusterId, Digest, Epoch, Holder, KeyId};
-use crate::key::KeyState;
+use crate::intent::Position;
+use crate::invariant::Invariant;
+use crate::key::{KeyState, Protocol, WINDOW_HEIGHTS_MAX};
 use crate::rule::Rule;
 use crate::text::{KeyName, SignerId};
 use core::fmt;
@@ -50,11 +51,11 @@ pub enum Denial {
         #[n(1)]
         asked: Epoch,
     },
-    /// The height is excluded by the floor.
+    /// The position is excluded: the key may have signed there elsewhere.
     #[n(5)]
     BelowFloor {
         #[n(0)]
-        floor_height: u64,
+        floor: Floor,
         #[n(1)]
         asked: Position,
     },
@@ -92,7 +93,7 @@ pub enum Denial {
         #[n(0)]
         settled_height: u64,
         #[n(1)]
-        asked: Position,
+        asked_height: u64,
         #[n(2)]
         max_jump_heights: u64,
     },
@@ -166,6 +167,151 @@ pub enum Denial {
         #[n(1)]
         asked: KeyId,
     },
+    /// The holder has reserved heights and approves them itself.
+    #[n(19)]
+    WindowOpen {
+        #[n(0)]
+        up_to_height: u64,
+        #[n(1)]
+        asked: Position,
+    },
+    /// The height lies beyond the window that this process holds.
+    #[n(20)]
+    BeyondWindow {
+        #[n(0)]
+        up_to_height: u64,
+        #[n(1)]
+        asked: Position,
+    },
+    /// The payload is of another protocol than the key.
+    #[n(21)]
+    OtherProtocol {
+        #[n(0)]
+        key: Protocol,
+        #[n(1)]
+        asked: Position,
+    },
+    /// An attestation whose source lies after its target.
+    #[n(22)]
+    SourceAfterTarget {
+        #[n(0)]
+        source_epoch: u64,
+        #[n(1)]
+        target_epoch: u64,
+    },
+    /// Windows are off for this key.
+    #[n(23)]
+    WindowsOff,
+    /// The window would be longer than the policy allows, or end before the request.
+    #[n(24)]
+    WindowUnsound {
+        #[n(0)]
+        height: u64,
+        #[n(1)]
+        up_to_height: u64,
+        #[n(2)]
+        window_heights: u64,
+    },
+    /// A window is asked for below what is settled.
+    #[n(25)]
+    WindowBelow {
+        #[n(0)]
+        settled_height: u64,
+        #[n(1)]
+        height: u64,
+    },
+    /// What a holder gives back does not continue the record, or leaves the window.
+    #[n(26)]
+    GiveBackUnsound {
+        #[n(0)]
+        up_to_height: Option<u64>,
+        #[n(1)]
+        recorded_height: u64,
+        #[n(2)]
+        given_height: u64,
+    },
+    /// The policy makes no sense for this key.
+    #[n(27)]
+    UnsoundPolicy {
+        #[n(0)]
+        window_heights: u64,
+        #[n(1)]
+        max_jump_heights: u64,
+        #[n(2)]
+        protocol: Protocol,
+    },
+    /// The command does not fit the key's state.
+    #[n(28)]
+    StateUnfit {
+        #[n(0)]
+        state: KeyState,
+    },
+    /// The claim is for another protocol than the key's.
+    #[n(29)]
+    OtherClaim {
+        #[n(0)]
+        key: Protocol,
+    },
+    /// The rules moved since the sender looked, or would skip a version.
+    #[n(30)]
+    RulesMoved {
+        #[n(0)]
+        current: u32,
+        #[n(1)]
+        expected: u32,
+        #[n(2)]
+        asked: u32,
+    },
+    /// The command needs rules that are not in force yet.
+    #[n(31)]
+    RulesTooOld {
+        #[n(0)]
+        current: u32,
+        #[n(1)]
+        needed: u32,
+    },
+    /// A claim whose source lies after its target.
+    #[n(33)]
+    ClaimUnsound {
+        #[n(0)]
+        source_epoch: u64,
+        #[n(1)]
+        target_epoch: u64,
+    },
+    /// A window is asked for at or below the floor.
+    #[n(34)]
+    HeightBelowFloor {
+        #[n(0)]
+        floor: Floor,
+        #[n(1)]
+        height: u64,
+    },
+    /// A bug: the change would have broken an invariant, and was not made.
+    #[n(32)]
+    Broken {
+        #[n(0)]
+        invariant: Invariant,
+    },
+}
+
+/// What excludes a position.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub enum Floor {
+    /// Everything up to and including a height.
+    #[n(0)]
+    Height(#[n(0)] u64),
+    /// One position whose payload is not known.
+    #[n(1)]
+    At(#[n(0)] Position),
+}
+
+impl fmt::Display for Floor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Height(height) => write!(f, "height {height}"),
+            Self::At(position) => write!(f, "{position}, whose payload is not known"),
+        }
+    }
 }
 
 impl Denial {
@@ -178,7 +324,7 @@ impl Denial {
             Self::NotActive { .. } => Rule::KeyActive,
             Self::NotHolder { .. } => Rule::HolderMatches,
             Self::StaleEpoch { .. } => Rule::EpochCurrent,
-            Self::BelowFloor { .. } => Rule::AboveFloor,
+            Self::BelowFloor { .. } | Self::HeightBelowFloor { .. } => Rule::AboveFloor,
             Self::Regression { .. } => Rule::NoRegression,
             Self::Conflict { .. } => Rule::NoConflict,
             Self::Locked { .. } => Rule::LockRespected,
@@ -191,6 +337,17 @@ impl Denial {
             Self::NameTaken { .. } => Rule::NameFree,
             Self::UnsoundSigners { .. } => Rule::SignersSound,
             Self::VersionMoved { .. } => Rule::VersionExpected,
+            Self::WindowOpen { .. } | Self::BeyondWindow { .. } => Rule::WindowRespected,
+            Self::OtherProtocol { .. } | Self::SourceAfterTarget { .. } => Rule::IntentSound,
+            Self::WindowsOff | Self::WindowUnsound { .. } => Rule::WindowAllowed,
+            Self::WindowBelow { .. } => Rule::NoRegression,
+            Self::GiveBackUnsound { .. } => Rule::GiveBackSound,
+            Self::UnsoundPolicy { .. } => Rule::PolicySound,
+            Self::StateUnfit { .. } => Rule::StateFits,
+            Self::OtherClaim { .. } | Self::ClaimUnsound { .. } => Rule::ClaimSound,
+            Self::RulesMoved { .. } => Rule::RulesExpected,
+            Self::RulesTooOld { .. } => Rule::RulesInForce,
+            Self::Broken { .. } => Rule::InvariantKept,
         }
     }
 }
@@ -222,9 +379,7 @@ impl fmt::Display for Denial {
                 write!(f, "{holder} holds the lease of epoch {epoch}, not {asked}")
             }
             Self::StaleEpoch { current, asked } => write!(f, "the lease is at epoch {current}, not {asked}"),
-            Self::BelowFloor { floor_height, asked } => {
-                write!(f, "{asked} is not above the key's floor, height {floor_height}")
-            }
+            Self::BelowFloor { floor, asked } => write!(f, "{asked} is not above the key's floor, {floor}"),
             Self::Regression { last, asked } => write!(f, "{asked} is below {last}, which was approved"),
             Self::Conflict { at, recorded, asked } => {
                 write!(f, "double sign: at {at} payload {recorded} was approved, {asked} is another")
@@ -232,9 +387,11 @@ impl fmt::Display for Denial {
             Self::Locked { at, locked, asked } => {
                 write!(f, "at {at} the key has locked block {locked}, a prevote for {asked} would unlock it")
             }
-            Self::Jump { settled_height, asked, max_jump_heights } => {
-                write!(f, "{asked} is more than {max_jump_heights} heights above height {settled_height}")
-            }
+            Self::Jump { settled_height, asked_height, max_jump_heights } => write!(
+                f,
+                "height {asked_height} is more than {max_jump_heights} heights above height {settled_height}; if it \
+                 is right, an operator imports a floor near it"
+            ),
             Self::NotRegistered { signer } => write!(f, "signer {signer} is not registered for this key"),
             Self::EpochMoved { current, expected } => {
                 write!(f, "the lease is at epoch {current}, the command expected {expected}")
@@ -254,6 +411,67 @@ impl fmt::Display for Denial {
             }
             Self::KeyIdMismatch { computed, asked } => {
                 write!(f, "the key described is {computed}, the command names {asked}")
+            }
+            Self::WindowOpen { up_to_height, asked } => {
+                write!(
+                    f,
+                    "{asked} is asked while the holder approves up to height {up_to_height} from memory"
+                )
+            }
+            Self::BeyondWindow { up_to_height, asked } => {
+                write!(f, "{asked} lies beyond the window, which ends at height {up_to_height}")
+            }
+            Self::OtherProtocol { key, asked } => write!(f, "{asked} is no message of a {key} key"),
+            Self::HeightBelowFloor { floor, height } => {
+                write!(f, "a window for height {height} begins at or below the key's floor, {floor}")
+            }
+            Self::SourceAfterTarget { source_epoch, target_epoch }
+            | Self::ClaimUnsound { source_epoch, target_epoch } => {
+                write!(f, "source epoch {source_epoch} lies after target epoch {target_epoch}")
+            }
+            Self::WindowsOff => write!(f, "the key's policy allows no windows"),
+            Self::WindowUnsound { height, up_to_height, window_heights } => write!(
+                f,
+                "a window for height {height} up to {up_to_height} is not one of at most {window_heights} heights beyond it"
+            ),
+            Self::WindowBelow { settled_height, height } => {
+                write!(
+                    f,
+                    "a window for height {height} begins below height {settled_height}, which is settled"
+                )
+            }
+            Self::GiveBackUnsound { up_to_height, recorded_height, given_height } => match up_to_height {
+                Some(up_to) => write!(
+                    f,
+                    "what is given back stands at height {given_height}: it must continue the record at height \
+                     {recorded_height} and stay within height {up_to}"
+                ),
+                None => write!(
+                    f,
+                    "there is no window to give back; the record stands at height {recorded_height}"
+                ),
+            },
+            Self::UnsoundPolicy { window_heights, max_jump_heights, protocol } => write!(
+                f,
+                "a {protocol} key with windows of {window_heights} heights and jumps of {max_jump_heights}: windows have \
+                 at most {WINDOW_HEIGHTS_MAX} heights and none for Ethereum, jumps at least one"
+            ),
+            Self::StateUnfit { state } => write!(f, "the key is {state}, this command does not apply"),
+            Self::OtherClaim { key } => write!(f, "the claim is not for a {key} key"),
+            Self::RulesMoved { current, expected, asked } => write!(
+                f,
+                "the rules are at version {current}; the command expected {expected} and asks for {asked}, which must \
+                 be the next"
+            ),
+            Self::RulesTooOld { current, needed } => write!(
+                f,
+                "this needs rule version {needed}, in force is {current}; upgrade every node, then raise the rules"
+            ),
+            Self::Broken { invariant } => {
+                write!(
+                    f,
+                    "refused because it would break an invariant ({invariant}); this is a bug, report it"
+                )
             }
         }
     }

@@ -70,11 +70,21 @@ impl KeyId {
     pub fn of(chain: &ChainIdentity, public_key: &PublicKey) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"interlock key v1");
-        let (protocol, chain_name) = chain.parts();
-        for part in [protocol.as_bytes(), chain_name.as_bytes(), public_key.as_bytes()] {
+        let name = chain.name();
+        let parts = [chain.protocol().name().as_bytes(), name.as_bytes(), public_key.as_bytes()];
+        for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
+        Self(hash.finalize().into())
+    }
+
+    /// What a command about a cluster as a whole names instead of a key. No key has this identity.
+    #[must_use]
+    pub fn of_cluster(cluster: ClusterId) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"interlock cluster v1");
+        hash.update(cluster.0);
         Self(hash.finalize().into())
     }
 }
@@ -85,13 +95,10 @@ impl KeyId {
 pub struct Epoch(#[n(0)] pub u64);
 
 impl Epoch {
-    /// The epoch of the next grant.
-    ///
-    /// # Panics
-    /// After 2^64 grants of one key, which no machine can reach.
+    /// The epoch of the next grant; `None` after 2^64 grants of one key, which no machine can reach.
     #[must_use]
-    pub fn next(self) -> Self {
-        Self(self.0.checked_add(1).expect("an epoch grows by one per grant and cannot reach 2^64"))
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 }
 

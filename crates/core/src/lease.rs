@@ -1,9 +1,12 @@
-//! Lease transitions. Every change of holder or epoch in the whole system is one of the functions here.
+//! Lease transitions. Every change of holder or epoch in the whole system is one of the functions here, or
+//! [`KeyRecord::end_window`].
 //!
 //! Keeps S3: at every log index a key has at most one holder, and epochs strictly increase.
 
 use crate::denial::Denial;
 use crate::ids::{Epoch, Holder};
+use crate::intent::Watermark;
+use crate::invariant::Invariant;
 use crate::key::KeyRecord;
 use crate::rule::Rule;
 use crate::verdict::{Grant, Verdict};
@@ -30,18 +33,17 @@ fn check_epoch(record: &KeyRecord, expected: Epoch) -> Result<(), Denial> {
 
 /// Whether the record stands right after a grant that expected this epoch. The sender chose the number: no overflow.
 fn follows(record: &KeyRecord, expected: Epoch) -> bool {
-    expected.0.checked_add(1) == Some(record.epoch.0)
+    expected.next() == Some(record.epoch)
 }
 
-fn grant(record: &mut KeyRecord, to: &Holder) -> Verdict {
+fn grant(record: &mut KeyRecord, to: &Holder) -> Result<Verdict, Denial> {
+    let next = record.epoch.next().ok_or(Denial::Broken { invariant: Invariant::EpochRises })?;
     let previous = record.holder.replace(to.clone());
-    let before = record.epoch;
-    record.epoch = before.next();
-    assert!(record.epoch > before, "S3: a grant raises the epoch");
-    Verdict::Granted(Grant { holder: to.clone(), epoch: record.epoch, previous })
+    record.epoch = next;
+    Ok(Verdict::Granted(Grant { holder: to.clone(), epoch: next, previous }))
 }
 
-/// Takes a lease that nobody holds (R20 to R22, R24).
+/// Takes a lease that nobody holds (R20 to R22, R25).
 pub(crate) fn acquire(record: &mut KeyRecord, holder: &Holder, expected: Epoch) -> Result<Verdict, Denial> {
     check_registered(record, holder)?;
     if record.holder.as_ref() == Some(holder) && follows(record, expected) {
@@ -50,11 +52,12 @@ pub(crate) fn acquire(record: &mut KeyRecord, holder: &Holder, expected: Epoch) 
     check_epoch(record, expected)?;
     match &record.holder {
         Some(held_by) => Err(Denial::LeaseHeld { holder: held_by.clone(), epoch: record.epoch }),
-        None => Ok(grant(record, holder)),
+        None => grant(record, holder),
     }
 }
 
-/// Revokes and grants in one step (R20, R21, R24). To the present holder it changes nothing.
+/// Revokes and grants in one step (R20, R21, R25). To the present holder it changes nothing. A window of the one who
+/// loses the lease is excluded: only it knows what it signed there.
 pub(crate) fn handover(record: &mut KeyRecord, to: &Holder, expected: Epoch) -> Result<Verdict, Denial> {
     check_registered(record, to)?;
     let is_duplicate = record.epoch == expected || follows(record, expected);
@@ -62,11 +65,22 @@ pub(crate) fn handover(record: &mut KeyRecord, to: &Holder, expected: Epoch) -> 
         return Ok(already_done(record, Rule::LeaseGranted));
     }
     check_epoch(record, expected)?;
-    Ok(grant(record, to))
+    let previous = record.holder.clone();
+    record.end_window();
+    let mut granted = grant(record, to)?;
+    if let Verdict::Granted(grant) = &mut granted {
+        grant.previous = previous;
+    }
+    Ok(granted)
 }
 
-/// Gives a lease back (R23, R25). The epoch stays: the next grant raises it.
-pub(crate) fn release(record: &mut KeyRecord, holder: &Holder, epoch: Epoch) -> Result<Verdict, Denial> {
+/// Gives a lease back (R23, R24, R26). The epoch stays: the next grant raises it.
+pub(crate) fn release(
+    record: &mut KeyRecord,
+    holder: &Holder,
+    epoch: Epoch,
+    give_back: Option<&Watermark>,
+) -> Result<Verdict, Denial> {
     if record.epoch == epoch && record.holder.is_none() {
         return Ok(already_done(record, Rule::LeaseReleased));
     }
@@ -78,8 +92,30 @@ pub(crate) fn release(record: &mut KeyRecord, holder: &Holder, epoch: Epoch) -> 
             asked_epoch: epoch,
         });
     }
+    if let Some(given) = give_back {
+        check_give_back(record, given)?;
+        record.watermark = given.clone();
+        record.window_height = None;
+    }
+    record.end_window();
     record.holder = None;
     Ok(Verdict::Released { epoch })
+}
+
+/// A holder can only have raised its record, and only inside its window.
+fn check_give_back(record: &KeyRecord, given: &Watermark) -> Result<(), Denial> {
+    let recorded = &record.watermark;
+    let continues = given.is_at_least(recorded)
+        && given.floor_height() == recorded.floor_height()
+        && given.height() <= record.window_height.unwrap_or(recorded.height());
+    if continues && (record.window_height.is_some() || given == recorded) {
+        return Ok(());
+    }
+    Err(Denial::GiveBackUnsound {
+        up_to_height: record.window_height,
+        recorded_height: recorded.height(),
+        given_height: given.height(),
+    })
 }
 
 /// Only the holder, only under the current epoch (R4, R5).

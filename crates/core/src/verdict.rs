@@ -1,8 +1,10 @@
 //! Verdicts: the answer to each command. A denial is a value like any other, equal on every replica.
 
-use crate::cometbft::{Position, Timestamp};
+use crate::cometbft::Timestamp;
 use crate::denial::Denial;
 use crate::ids::{ClusterId, Digest, Epoch, Holder, KeyId, LogPosition};
+use crate::intent::{Position, Watermark};
+use crate::key::Policy;
 use crate::rule::Rule;
 use minicbor::{Decode, Encode};
 
@@ -45,6 +47,16 @@ pub enum Verdict {
     /// Nothing changed.
     #[n(5)]
     Denied(#[n(0)] Denial),
+    /// A window of heights belongs to the holder.
+    #[n(6)]
+    Reserved(#[n(0)] Reserved),
+    /// The rule version of the cluster rose.
+    #[n(7)]
+    RulesRaised {
+        /// The version in force.
+        #[n(0)]
+        rules: u32,
+    },
 }
 
 /// Permission to sign one payload, with everything that the permit is checked against.
@@ -65,9 +77,9 @@ pub struct Approved {
     /// The payload.
     #[n(4)]
     pub payload: Digest,
-    /// The timestamp to sign with: of the first approval of this payload.
+    /// The timestamp to sign with: of the first approval of this payload. `None` in protocols that compare every byte.
     #[n(5)]
-    pub timestamp: Timestamp,
+    pub timestamp: Option<Timestamp>,
     /// The lease it was approved under.
     #[n(6)]
     pub epoch: Epoch,
@@ -80,10 +92,10 @@ pub struct Approved {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Approval {
-    /// R12: the watermark advanced.
+    /// R14: the watermark advanced.
     #[n(0)]
     Fresh,
-    /// R6: this payload was approved before.
+    /// R8: this payload was approved before.
     #[n(1)]
     Repeat,
 }
@@ -102,6 +114,35 @@ pub struct Grant {
     pub previous: Option<Holder>,
 }
 
+/// A window, with everything that its holder begins with ([`crate::window`]).
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Reserved {
+    /// The cluster that reserved.
+    #[n(0)]
+    pub cluster: ClusterId,
+    /// The key.
+    #[n(1)]
+    pub key: KeyId,
+    /// The lease it belongs to.
+    #[n(2)]
+    pub epoch: Epoch,
+    /// Last height of the window.
+    #[n(3)]
+    pub up_to_height: u64,
+    /// The record of the key when the window was opened. It stands still while the window is open.
+    #[n(4)]
+    pub watermark: Watermark,
+    /// The key's settings, which stand still as well.
+    #[n(5)]
+    pub policy: Policy,
+    /// Where in the log.
+    #[n(6)]
+    pub at: LogPosition,
+    /// The window was there already, up to this height or further: an answer to a request sent twice.
+    #[n(7)]
+    pub repeat: bool,
+}
+
 impl Verdict {
     /// The rule that decided.
     #[must_use]
@@ -110,8 +151,10 @@ impl Verdict {
             Self::Approved(Approved { approval: Approval::Fresh, .. }) => Rule::Advance,
             Self::Approved(Approved { approval: Approval::Repeat, .. }) => Rule::Repeat,
             Self::Granted(_) => Rule::LeaseGranted,
+            Self::Reserved(_) => Rule::WindowReserved,
             Self::Released { .. } => Rule::LeaseReleased,
             Self::Changed { .. } => Rule::KeyChanged,
+            Self::RulesRaised { .. } => Rule::RulesRaised,
             Self::AlreadyDone { rule, .. } => *rule,
             Self::Denied(denial) => denial.rule(),
         }

@@ -7,6 +7,7 @@
 mod convert;
 mod identity;
 mod outcome;
+mod positions;
 
 /// The public API.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
@@ -22,8 +23,8 @@ pub mod raft {
 
 pub use convert::{
     ConversionError, approved_from_wire, approved_to_wire, cluster_id, denied_to_wire, holder_from_wire,
-    holder_to_wire, incarnation, intent_from_wire, intent_to_wire, key_id, key_to_wire, lease_to_wire,
-    position_from_wire, position_to_wire,
+    holder_to_wire, incarnation, key_id, key_to_wire, lease_to_wire, position_from_wire, position_to_wire,
 };
 pub use identity::{Identity, IdentityError, Role};
 pub use outcome::{NotCommitted, not_committed, not_committed_of};
+pub use positions::{any_position_from_wire, any_position_to_wire, intent_from_wire, intent_to_wire};

@@ -7,8 +7,8 @@ use crate::key_file::{self, KeyFileError};
 use ed25519_dalek::{Signer as _, SigningKey};
 use interlock_chains::cometbft::{ExtensionSignBytes, ProposalToSign, SignBytes, VoteToSign};
 use interlock_client::Permit;
-use interlock_core::cometbft::{Position, Timestamp};
-use interlock_core::{ChainId, ChainIdentity, Digest, Intent, KeyId, PublicKey};
+use interlock_core::cometbft::{self, Timestamp};
+use interlock_core::{ChainId, ChainIdentity, Digest, Intent, KeyId, Position, PublicKey};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Guarded {
         }
     }
 
-    pub(crate) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> cometbft::Position {
         match self {
             Self::Vote(vote) => vote.position(),
             Self::Proposal(proposal) => proposal.position(),
@@ -67,6 +67,8 @@ pub(crate) enum SignError {
     Position { permitted: Position, asked: Position },
     #[error("the permit is for payload {permitted}, the bytes to sign have payload {computed}")]
     Payload { permitted: Digest, computed: Digest },
+    #[error("the permit for {asked} does not say which timestamp to sign with")]
+    NoTimestamp { asked: Position },
 }
 
 /// A signature and what it is over.
@@ -124,14 +126,15 @@ impl Backend {
         if permit.key() != file.key {
             return Err(SignError::Key { permitted: permit.key(), ours: file.key });
         }
-        if permit.position() != message.position() {
-            return Err(SignError::Position { permitted: permit.position(), asked: message.position() });
+        let asked = Position::Cometbft(message.position());
+        if permit.position() != asked {
+            return Err(SignError::Position { permitted: permit.position(), asked });
         }
         let computed = message.payload_of_bytes();
         if permit.payload() != computed {
             return Err(SignError::Payload { permitted: permit.payload(), computed });
         }
-        let timestamp = permit.timestamp();
+        let timestamp = permit.timestamp().ok_or(SignError::NoTimestamp { asked })?;
         let sign_bytes = message.sign_bytes(timestamp);
         let signature = file.signing_key.sign(sign_bytes.as_bytes()).to_vec();
         Ok(Signed { sign_bytes, signature, timestamp })

@@ -211,7 +211,7 @@ impl SignPath {
 
     fn sign(&self, permit: Permit, message: &Guarded) -> Result<Message, Refused> {
         let internal = |error: &dyn std::error::Error| Refused::Internal(error.to_string());
-        let position = permit.position();
+        let position = message.position();
         let Signed { sign_bytes, signature, timestamp } =
             self.backend.sign(permit, message).map_err(|error| internal(&error))?;
         let record = |kind, bytes: &[u8], signature: &[u8]| match &self.tap {

@@ -95,9 +95,9 @@ async fn the_guard_refuses_what_the_local_watermark_cannot_know() {
     let mut beta_node = beta_node;
     beta_node.accept().await;
     let error = beta_node.vote(precommit(5, 2, b"")).await.unwrap_err();
-    assert!(error.starts_with("R9 NoConflict: double sign"), "{error}");
+    assert!(error.starts_with("R11 NoConflict: double sign"), "{error}");
     let error = beta_node.vote(prevote(5, 2)).await.unwrap_err();
-    assert!(error.starts_with("R8 NoRegression"), "{error}");
+    assert!(error.starts_with("R10 NoRegression"), "{error}");
     // The denials were final, so neither of them left a mark.
     let repeat = beta_node.vote(precommit(5, 1, b"")).await.unwrap();
     assert_eq!(hex::encode(repeat.signature), rig.tap("alpha")[0]["signature"]);
@@ -170,7 +170,7 @@ async fn a_denial_after_a_lost_attempt_keeps_the_mark() {
     rig.guard.script(1, Answer::Cut { commit: false });
     rig.guard.script(2, Answer::Deny);
     let error = node.vote(prevote(6, 1)).await.unwrap_err();
-    assert!(error.contains("an attempt was lost, then R8"), "{error}");
+    assert!(error.contains("an attempt was lost, then R10"), "{error}");
     let error = node.vote(prevote(6, 2)).await.unwrap_err();
     assert!(error.starts_with("S7 local watermark: double sign"), "{error}");
     node.vote(prevote(6, 1)).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_definite_denial_leaves_no_mark() {
     let (_signer, mut node) = rig.start_holder("alpha").await;
     rig.guard.script(1, Answer::Deny);
     let error = node.vote(prevote(6, 1)).await.unwrap_err();
-    assert!(error.starts_with("R8 "), "{error}");
+    assert!(error.starts_with("R10 "), "{error}");
     node.vote(prevote(6, 2)).await.unwrap();
 }
 

@@ -88,7 +88,7 @@ async fn writers(directory: &Path, in_flight: usize) -> Duration {
 
 fn entry(index: u64) -> Entry {
     let holder = Holder { signer: SignerId::parse("alpha").unwrap(), incarnation: Incarnation([1; 16]) };
-    let action = Action::Release { holder, epoch: Epoch(index) };
+    let action = Action::Release { holder, epoch: Epoch(index), give_back: None };
     let command = Command { cluster: ClusterId([1; 16]), key: KeyId([3; 32]), action };
     let log_id = LogId::new(LeaderId { term: 1, node_id: 1 }, index);
     Entry { log_id, payload: Payload::Normal(Batch::new(vec![command; 2]).unwrap()) }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use interlock_core::state::RULE_VERSION;
+use interlock_core::book::RULES_NEWEST;
 use interlock_core::{ClusterId, State};
 use interlock_disk::{
     Disk, DiskError, ReadFileError, checksummed, read_checked, replace_file, verify_checksum,
@@ -170,8 +170,8 @@ fn decode_body(body: &[u8], ours: ClusterId) -> Result<(SnapshotMeta, State), Sn
     let last_log_id = codec::decode_log_id(log_id).map_err(SnapshotError::Damaged)?;
     let last_membership = codec::decode_stored_membership(membership).map_err(SnapshotError::Damaged)?;
     let state: State = minicbor::decode(rest).map_err(|error| SnapshotError::Damaged(error.to_string()))?;
-    if state.rule_version() > RULE_VERSION {
-        return Err(SnapshotError::NewerRules { found: state.rule_version(), known: RULE_VERSION });
+    if state.rule_version() > RULES_NEWEST {
+        return Err(SnapshotError::NewerRules { found: state.rule_version(), known: RULES_NEWEST });
     }
     if state.cluster() != ours {
         return Err(SnapshotError::OtherCluster { found: state.cluster(), ours });

@@ -2,11 +2,11 @@
 
 use crate::build::{CHAIN, chain_id, nil, parse_proposal, parse_vote, precommit, prevote, proposal};
 use interlock_chains::cometbft::{ERROR_TEXT_MAX_BYTES, ReplyError, RequestKind, VoteToSign, error_reply};
-use interlock_core::cometbft::Timestamp;
+use interlock_core::cometbft::{CometbftClaim, Timestamp};
 use interlock_core::command::AddKey;
 use interlock_core::{
-    Action, Approval, ChainIdentity, ClusterId, Command, Epoch, Holder, Incarnation, Intent, KeyName,
-    LogPosition, Policy, PublicKey, SignerId, State, Verdict,
+    Action, Approval, ChainIdentity, Claim, ClusterId, Command, Epoch, Holder, Incarnation, Intent, KeyName,
+    LogPosition, Policy, Position, PublicKey, SignerId, State, Verdict,
 };
 use interlock_privval::{
     BlockId, MAX_RESPONSE_BYTES, Message, PartSetHeader, PubKeyRequest, SignVoteRequest, SignedVoteResponse,
@@ -154,7 +154,7 @@ fn state_with_lease() -> (State, Command) {
         chain: ChainIdentity::Cometbft(chain_id()),
         public_key: PublicKey::new(&[9; 32]).unwrap(),
         signers: vec![alpha.clone()],
-        floor_height: 40,
+        claim: Claim::Cometbft(CometbftClaim::floor(40)),
         policy: Policy::default(),
     }
     .into_command(cluster);
@@ -192,9 +192,11 @@ fn a_repeat_signs_the_same_bytes() {
         let Verdict::Approved(approved) = ask(&mut state, &template, to_sign.intent()) else {
             panic!("denied")
         };
-        assert_eq!((approved.approval, approved.position), (approval, to_sign.position()));
-        assert!(node_accepts(&vote, &answer(&to_sign, approved.timestamp)));
-        signed.push(to_sign.sign_bytes(approved.timestamp));
+        let position = Position::Cometbft(to_sign.position());
+        assert_eq!((approved.approval, approved.position), (approval, position));
+        let timestamp = approved.timestamp.unwrap();
+        assert!(node_accepts(&vote, &answer(&to_sign, timestamp)));
+        signed.push(to_sign.sign_bytes(timestamp));
     }
     assert!(signed.iter().all(|bytes| *bytes == signed[0]));
     let other = parse_vote(nil(precommit(b""))).unwrap();
@@ -222,9 +224,9 @@ fn error_replies_match_the_request_and_stay_short() {
         };
         assert_eq!(error.unwrap().description, "ü".repeat(ERROR_TEXT_MAX_BYTES / 2));
     }
-    let short = error_reply(RequestKind::Vote, "R9 NoConflict: double sign");
+    let short = error_reply(RequestKind::Vote, "R11 NoConflict: double sign");
     let Message::SignedVoteResponse(reply) = short else { panic!("another kind") };
-    assert_eq!(reply.error.unwrap().description, "R9 NoConflict: double sign");
+    assert_eq!(reply.error.unwrap().description, "R11 NoConflict: double sign");
 }
 
 #[test]

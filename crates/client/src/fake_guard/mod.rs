@@ -7,11 +7,11 @@ mod pki;
 mod service;
 
 use crate::config::{GuardEndpoint, TlsFiles};
-use interlock_core::cometbft::Position;
+use interlock_core::cometbft::{CometbftClaim, Position};
 use interlock_core::command::AddKey;
 use interlock_core::{
-    Action, ChainId, ChainIdentity, ClusterId, Command, Holder, Incarnation, KeyId, KeyName, LogPosition,
-    Policy, PublicKey, Reason, SignerId, State, Verdict, Watermark,
+    Action, ChainId, ChainIdentity, Claim, ClusterId, Command, Holder, Incarnation, KeyId, KeyName,
+    LogPosition, Policy, PublicKey, Reason, SignerId, State, Verdict,
 };
 use interlock_proto::v1::guard_server::GuardServer;
 use interlock_proto::v1::{self, session_event};
@@ -187,7 +187,7 @@ impl FakeGuard {
             chain: ChainIdentity::Cometbft(ChainId::parse(chain).unwrap()),
             public_key: PublicKey::new(public_key).unwrap(),
             signers: signers.iter().map(|signer| SignerId::parse(signer).unwrap()).collect(),
-            floor_height: floor,
+            claim: Claim::Cometbft(CometbftClaim::floor(floor)),
             policy: Policy::default(),
         };
         let command = add.into_command(CLUSTER);
@@ -219,7 +219,7 @@ impl FakeGuard {
 
     pub fn approved(&self, key: KeyId) -> Option<Position> {
         let inner = self.shared.inner();
-        let Watermark::Cometbft(record) = &inner.state.key(key).unwrap().watermark;
+        let record = inner.state.key(key).unwrap().watermark.cometbft().unwrap();
         record.last.as_ref().map(|last| last.position)
     }
 

@@ -133,7 +133,7 @@ impl Guard for Service {
             }
             Answer::Deny => {
                 let (rule, rule_name) = (8, "NoRegression".to_owned());
-                let denied = v1::Denied { rule, rule_name, message: "R8 NoRegression: scripted".to_owned() };
+                let denied = v1::Denied { rule, rule_name, message: "R10 NoRegression: scripted".to_owned() };
                 Ok(Response::new(v1::ApproveResponse {
                     outcome: Some(approve_response::Outcome::Denied(denied)),
                 }))
@@ -151,7 +151,11 @@ impl Guard for Service {
         let signer = signer_of(&request);
         let request = request.into_inner();
         let (key, incarnation) = key_and_incarnation(&request.key_id, &request.incarnation);
-        let action = Action::Release { holder: Holder { signer, incarnation }, epoch: Epoch(request.epoch) };
+        let action = Action::Release {
+            holder: Holder { signer, incarnation },
+            epoch: Epoch(request.epoch),
+            give_back: None,
+        };
         let cluster = interlock_proto::cluster_id(&request.cluster_id).unwrap();
         let outcome = match self.shared.apply(&Command { cluster, key, action }) {
             Verdict::Denied(denial) => {

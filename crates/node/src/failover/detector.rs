@@ -2,7 +2,6 @@
 
 use crate::config::Failover;
 use crate::sessions::{KeyHealth, Session};
-use interlock_core::intent::Watermark;
 use interlock_core::{Holder, KeyId, KeyRecord, KeyState, SignerId};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -133,7 +132,6 @@ impl View<'_> {
 /// Whether the candidate's own node has reached the height of the newest approval. A node asks for signatures only when
 /// it has caught up with the chain; before the first approval of a key there is nothing to have caught up with.
 fn is_caught_up(health: &KeyHealth, record: &KeyRecord) -> bool {
-    let Watermark::Cometbft(watermark) = &record.watermark;
-    let Some(last) = &watermark.last else { return true };
+    let Some(last) = record.watermark.cometbft().and_then(|watermark| watermark.last) else { return true };
     health.asked.is_some_and(|asked| asked.height.saturating_add(1) >= last.position.height)
 }

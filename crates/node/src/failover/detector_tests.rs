@@ -3,10 +3,10 @@
 use super::detector::{Cause, Decision, View};
 use crate::config::Failover;
 use crate::sessions::{KeyReport, Sessions};
-use interlock_core::cometbft::{CometbftRecord, LastApproved, Position, Step, Timestamp};
+use interlock_core::cometbft::{CometbftRecord, LastApproved, Position, Step};
 use interlock_core::intent::Watermark;
 use interlock_core::{
-    ChainId, ChainIdentity, Digest, Epoch, Holder, Incarnation, KeyId, KeyName, KeyRecord, KeyState, Policy,
+    ChainId, ChainIdentity, Epoch, Holder, Incarnation, KeyId, KeyName, KeyRecord, KeyState, Policy,
     PublicKey, Reason, SignerId,
 };
 use std::time::{Duration, Instant};
@@ -21,8 +21,7 @@ fn record(holder: Option<Holder>, approved_height: Option<u64>) -> KeyRecord {
     let mut watermark = CometbftRecord::new(0);
     watermark.last = approved_height.map(|height| LastApproved {
         position: Position { height, round: 0, step: Step::Precommit },
-        payload: Digest([0; 32]),
-        timestamp: Timestamp { seconds: 0, nanos: 0 },
+        content: None,
     });
     KeyRecord {
         name: KeyName::parse("val").unwrap(),
@@ -35,6 +34,7 @@ fn record(holder: Option<Holder>, approved_height: Option<u64>) -> KeyRecord {
         holder,
         version: 1,
         watermark: Watermark::Cometbft(watermark),
+        window_height: None,
     }
 }
 

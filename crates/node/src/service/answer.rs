@@ -38,6 +38,7 @@ pub(super) fn changed(verdict: &Verdict) -> Result<Changed, Status> {
         Verdict::Released { epoch } => Ok(done(false, epoch.0, 0)),
         Verdict::AlreadyDone { epoch, version, .. } => Ok(done(true, epoch.0, *version)),
         Verdict::Denied(denial) => Ok(Changed::Denied(interlock_proto::denied_to_wire(denial))),
-        Verdict::Approved(_) => Err(misfit(verdict)),
+        Verdict::RulesRaised { rules } => Ok(done(false, 0, u64::from(*rules))),
+        Verdict::Approved(_) | Verdict::Reserved(_) => Err(misfit(verdict)),
     }
 }

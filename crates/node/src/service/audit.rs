@@ -43,11 +43,23 @@ fn summary(record: &AuditRecord) -> String {
     let asked = match &record.command.action {
         Action::AddKey(add) => format!("add key {}", add.name),
         Action::Acquire { holder, .. } => format!("acquire by {holder}"),
-        Action::Release { holder, epoch } => format!("release of epoch {epoch} by {holder}"),
+        Action::Release { holder, epoch, .. } => format!("release of epoch {epoch} by {holder}"),
         Action::Handover { to, reason, .. } => format!("handover to {to} ({reason})"),
         Action::Approve { epoch, intent, .. } => format!("approve {intent} under epoch {epoch}"),
         Action::Freeze { reason, .. } => format!("freeze ({reason})"),
         Action::Unfreeze { reason, .. } => format!("unfreeze ({reason})"),
+        Action::Reserve { holder, height, up_to_height, .. } => {
+            format!("reserve heights {height} to {up_to_height} by {holder}")
+        }
+        Action::Import { reason, .. } => format!("import ({reason})"),
+        Action::SetPolicy { reason, .. } => format!("set policy ({reason})"),
+        Action::SetSigners { signers, reason, .. } => {
+            let signers: Vec<_> = signers.iter().map(ToString::to_string).collect();
+            format!("set signers to {} ({reason})", signers.join(", "))
+        }
+        Action::Retire { reason, .. } => format!("retire ({reason})"),
+        Action::LiftQuarantine { attestation, .. } => format!("lift quarantine ({attestation})"),
+        Action::RaiseRules { rules, .. } => format!("raise rules to version {rules}"),
     };
     match &record.verdict {
         Verdict::Denied(denial) => format!("{asked}: refused, {denial}"),

@@ -88,7 +88,7 @@ impl Guard for GuardService {
         let request = request.into_inner();
         let parse = || {
             let holder = Holder { signer, incarnation: incarnation(&request.incarnation)? };
-            let action = Action::Release { holder, epoch: Epoch(request.epoch) };
+            let action = Action::Release { holder, epoch: Epoch(request.epoch), give_back: None };
             Ok(Command { cluster: cluster_id(&request.cluster_id)?, key: key_id(&request.key_id)?, action })
         };
         let command = parse().map_err(|error| malformed(&error))?;

@@ -4,10 +4,11 @@ use crate::caller::caller;
 use crate::failover::detector::View;
 use crate::service::Shared;
 use crate::service::answer::{Changed, changed, malformed, misfit, no_verdict};
+use interlock_core::cometbft::CometbftClaim;
 use interlock_core::command::AddKey;
 use interlock_core::{
-    Action, ChainIdentity, Command, Holder, KeyId, KeyName, KeyRecord, Policy, PublicKey, Reason, SignerId,
-    Verdict,
+    Action, ChainIdentity, Claim, Command, Holder, KeyId, KeyName, KeyRecord, Policy, PublicKey, Reason,
+    SignerId, Verdict,
 };
 use interlock_proto::v1::operator_server::Operator;
 use interlock_proto::{
@@ -150,10 +151,11 @@ fn parse_add(request: &v1::AddKeyRequest) -> Result<AddKey, Status> {
         chain: ChainIdentity::Cometbft(chain_id),
         public_key: PublicKey::new(&request.public_key).map_err(|error| invalid(&error))?,
         signers: signers.map_err(|error| invalid(&error))?,
-        floor_height: request.floor_height,
+        claim: Claim::Cometbft(CometbftClaim::floor(request.floor_height)),
         policy: Policy {
             max_jump_heights: request.max_jump_heights.unwrap_or(defaults.max_jump_heights),
             lock_rule: request.lock_rule.unwrap_or(defaults.lock_rule),
+            window_heights: defaults.window_heights,
         },
     })
 }

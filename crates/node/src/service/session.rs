@@ -5,7 +5,6 @@
 
 use crate::service::Shared;
 use crate::sessions::KeyReport;
-use interlock_core::intent::Watermark;
 use interlock_core::{Holder, KeyId, KeyRecord, KeyState, SignerId};
 use interlock_proto::{
     ConversionError, cluster_id, incarnation, key_id, lease_to_wire, position_from_wire, position_to_wire, v1,
@@ -214,11 +213,11 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 fn describe(record: &KeyRecord) -> Sent {
-    let Watermark::Cometbft(watermark) = &record.watermark;
+    let last = record.watermark.cometbft().and_then(|watermark| watermark.last);
     Sent {
         lease: lease_to_wire(record.holder.as_ref(), record.epoch),
         active: matches!(record.state, KeyState::Active),
-        approved: watermark.last.as_ref().map(|last| position_to_wire(last.position)),
+        approved: last.map(|last| position_to_wire(last.position)),
     }
 }
 

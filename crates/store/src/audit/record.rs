@@ -1,6 +1,6 @@
 //! One line of the audit trail, and its bytes.
 
-use interlock_core::{Action, AuditChain, Command, Holder, KeyId, LogPosition, Rule, Verdict};
+use interlock_core::{AuditChain, Command, Holder, KeyId, LogPosition, Rule, Verdict};
 use minicbor::{Decode, Encode};
 
 /// Bytes before each encoded record: length 4, CRC32C of the rest 4.
@@ -38,13 +38,7 @@ impl AuditRecord {
 
     /// The signer process that asked, or that the lease went to; `None` for an operator's change of the record.
     pub fn holder(&self) -> Option<&Holder> {
-        match &self.command.action {
-            Action::Acquire { holder, .. }
-            | Action::Release { holder, .. }
-            | Action::Approve { holder, .. } => Some(holder),
-            Action::Handover { to, .. } => Some(to),
-            Action::AddKey(_) | Action::Freeze { .. } | Action::Unfreeze { .. } => None,
-        }
+        self.command.action.holder()
     }
 
     /// Appends the record's bytes.

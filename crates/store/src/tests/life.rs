@@ -97,7 +97,7 @@ pub(super) async fn contents(log: &mut LogStore) -> Result<Contents, std::io::Er
 /// A batch of `count` commands, unlike any other by its serial number.
 pub(super) fn batch(serial: u64, count: usize) -> Batch {
     let holder = Holder { signer: SignerId::parse("alpha").unwrap(), incarnation: Incarnation([1; 16]) };
-    let action = Action::Release { holder, epoch: Epoch(serial) };
+    let action = Action::Release { holder, epoch: Epoch(serial), give_back: None };
     Batch::new(vec![Command { cluster: CLUSTER, key: KeyId([3; 32]), action }; count]).unwrap()
 }
 

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use interlock_core::cometbft::CometbftClaim;
 use interlock_core::command::AddKey;
 use interlock_core::{
-    Action, ChainId, ChainIdentity, ClusterId, Command, Epoch, Holder, Incarnation, KeyId, KeyName, Policy,
-    PublicKey, SignerId,
+    Action, ChainId, ChainIdentity, Claim, ClusterId, Command, Epoch, Holder, Incarnation, KeyId, KeyName,
+    Policy, PublicKey, SignerId,
 };
 use interlock_disk::{Disk, RealDisk};
 use interlock_store::{
@@ -79,7 +80,7 @@ pub(crate) fn add_key(number: u8) -> Command {
         chain,
         public_key: PublicKey::new(&[number; 32]).unwrap(),
         signers: vec![SignerId::parse("alpha").unwrap()],
-        floor_height: 0,
+        claim: Claim::Cometbft(CometbftClaim::floor(0)),
         policy: Policy::default(),
     }
     .into_command(CLUSTER)
