@@ -216,7 +216,7 @@ impl Message {
 
     /// The claim that this message was signed; with or without what it said, perhaps with a floor.
     fn claim(&self, key: u8, height: u64, flaw: u8) -> Claim {
-        let (floor, names) = (height.saturating_sub(2), flaw % 2 == 0);
+        let (floor, names) = (height.saturating_sub(2), flaw.is_multiple_of(2));
         match key % 4 {
             COMETBFT => {
                 let step = STEPS[usize::from(self.kind)];
