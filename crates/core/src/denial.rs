@@ -278,6 +278,24 @@ pub enum Denial {
         #[n(1)]
         target_epoch: u64,
     },
+    /// A claim that no chain can have reached.
+    #[n(35)]
+    ClaimTooHigh {
+        #[n(0)]
+        height: u64,
+        #[n(1)]
+        height_max: u64,
+    },
+    /// The round lies too far ahead.
+    #[n(36)]
+    RoundJump {
+        #[n(0)]
+        newest_round: u32,
+        #[n(1)]
+        asked: Position,
+        #[n(2)]
+        max_jump_rounds: u32,
+    },
     /// A window is asked for at or below the floor.
     #[n(34)]
     HeightBelowFloor {
@@ -328,7 +346,7 @@ impl Denial {
             Self::Regression { .. } => Rule::NoRegression,
             Self::Conflict { .. } => Rule::NoConflict,
             Self::Locked { .. } => Rule::LockRespected,
-            Self::Jump { .. } => Rule::JumpBounded,
+            Self::Jump { .. } | Self::RoundJump { .. } => Rule::JumpBounded,
             Self::NotRegistered { .. } => Rule::SignerRegistered,
             Self::EpochMoved { .. } => Rule::EpochExpected,
             Self::LeaseHeld { .. } => Rule::LeaseFree,
@@ -344,7 +362,9 @@ impl Denial {
             Self::GiveBackUnsound { .. } => Rule::GiveBackSound,
             Self::UnsoundPolicy { .. } => Rule::PolicySound,
             Self::StateUnfit { .. } => Rule::StateFits,
-            Self::OtherClaim { .. } | Self::ClaimUnsound { .. } => Rule::ClaimSound,
+            Self::OtherClaim { .. } | Self::ClaimUnsound { .. } | Self::ClaimTooHigh { .. } => {
+                Rule::ClaimSound
+            }
             Self::RulesMoved { .. } => Rule::RulesExpected,
             Self::RulesTooOld { .. } => Rule::RulesInForce,
             Self::Broken { .. } => Rule::InvariantKept,

@@ -34,7 +34,7 @@ impl fmt::Display for Denial {
             }
             Self::StaleEpoch { current, asked } => write!(f, "the lease is at epoch {current}, not {asked}"),
             Self::BelowFloor { floor, asked } => write!(f, "{asked} is not above the key's floor, {floor}"),
-            Self::Regression { last, asked } => write!(f, "{asked} is below {last}, which was approved"),
+            Self::Regression { last, asked } => write!(f, "{asked} is below {last}, which is settled"),
             Self::Conflict { at, recorded, asked } => {
                 write!(f, "double sign: at {at} payload {recorded} was approved, {asked} is another")
             }
@@ -43,9 +43,17 @@ impl fmt::Display for Denial {
             }
             Self::Jump { settled_height, asked_height, max_jump_heights } => write!(
                 f,
-                "height {asked_height} is more than {max_jump_heights} heights above height {settled_height}; if it \
-                 is right, an operator imports a floor near it"
+                "height {asked_height} is more than {max_jump_heights} heights above height {settled_height}; if it is \
+                 right, an operator confirms it with `interlock key import --confirm-jump`"
             ),
+            Self::RoundJump { newest_round, asked, max_jump_rounds } => write!(
+                f,
+                "{asked} is more than {max_jump_rounds} rounds above round {newest_round}; if it is right, an operator \
+                 confirms it with `interlock key import --confirm-jump`"
+            ),
+            Self::ClaimTooHigh { height, height_max } => {
+                write!(f, "the claim reaches height {height}, above {height_max}, which no chain reaches")
+            }
             Self::NotRegistered { signer } => write!(f, "signer {signer} is not registered for this key"),
             Self::EpochMoved { current, expected } => {
                 write!(f, "the lease is at epoch {current}, the command expected {expected}")
@@ -55,7 +63,10 @@ impl fmt::Display for Denial {
                 let holder = HolderOrNobody(holder.as_ref());
                 write!(f, "{holder} holds epoch {epoch}; {asked} cannot release epoch {asked_epoch}")
             }
-            Self::KeyExists { name } => write!(f, "the key exists already, as {name}, with other settings"),
+            Self::KeyExists { name } => write!(
+                f,
+                "the key is known already, as {name}, with other settings, in another state, or below the claim"
+            ),
             Self::NameTaken { name, by } => write!(f, "the name {name} belongs to key {by}"),
             Self::UnsoundSigners { count } => {
                 write!(f, "{count} signers given: name 1 to 16, each once")
@@ -108,7 +119,8 @@ impl fmt::Display for Denial {
             Self::UnsoundPolicy { window_heights, max_jump_heights, protocol } => write!(
                 f,
                 "a {protocol} key with windows of {window_heights} heights and jumps of {max_jump_heights}: windows have \
-                 at most {WINDOW_HEIGHTS_MAX} heights and none for Ethereum, jumps at least one"
+                 at most {WINDOW_HEIGHTS_MAX} heights, for Ethereum none; jumps at least as many, at least one, for \
+                 Ethereum two epochs"
             ),
             Self::StateUnfit { state } => write!(f, "the key is {state}, this command does not apply"),
             Self::OtherClaim { key } => write!(f, "the claim is not for a {key} key"),
