@@ -3,7 +3,12 @@
 use super::tree::Tree;
 use crate::{Outcome, cargo};
 use std::fmt;
-use std::process::{Command, Output};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest that one proof may take to build and run. A bug may make it loop.
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// The proofs, in the order in which they are tried: a bug counts as caught by the first that fails.
 const PROOFS: [(&str, &[&str]); 3] = [
@@ -29,8 +34,8 @@ impl Caught {
 impl fmt::Display for Caught {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::By(tests) => write!(f, "caught by {}", tests.join(", ")),
-            Self::ByNothing => f.write_str("survived"),
+            Self::By(tests) => f.write_str(&tests.join(", ")),
+            Self::ByNothing => f.write_str("nothing"),
         }
     }
 }
@@ -56,7 +61,10 @@ pub(super) fn check(tree: &Tree) -> Outcome<Caught> {
 }
 
 fn cargo_test(tree: &Tree, selection: &[&str], more: &[&str]) -> Outcome<Output> {
-    let output = Command::new(cargo())
+    // To files: a pipe that nobody reads would stop the process.
+    let (stdout, stderr) = (tree.target().join("stdout"), tree.target().join("stderr"));
+    std::fs::create_dir_all(tree.target())?;
+    let mut child = Command::new(cargo())
         .arg("test")
         .arg("--no-fail-fast")
         .args(selection)
@@ -65,8 +73,25 @@ fn cargo_test(tree: &Tree, selection: &[&str], more: &[&str]) -> Outcome<Output>
         .env("CARGO_TARGET_DIR", tree.target())
         // That it fails is all that is asked; a smaller example costs minutes.
         .env("PROPTEST_MAX_SHRINK_ITERS", "0")
-        .output()?;
-    Ok(output)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&stdout)?)
+        .stderr(std::fs::File::create(&stderr)?)
+        .spawn()?;
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() > deadline {
+            // The group: a test that loops outlives the cargo that started it.
+            Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status()?;
+            child.wait()?;
+            return Err(format!("it ran for more than {} s", LIMIT.as_secs()).into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    Ok(Output { status, stdout: std::fs::read(stdout)?, stderr: std::fs::read(stderr)? })
 }
 
 fn failed_tests(output: &str) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 use super::plant::Plant;
 use crate::{Outcome, workspace_root};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,7 +25,9 @@ impl Tree {
         let source = workspace_root();
         let base = source.join("target/mutation");
         let (root, target) = (base.join("sources"), base.join("build"));
-        for file in tracked(&source)? {
+        let files = tracked(&source)?;
+        remove_others(&root, &root, &files)?;
+        for file in files {
             let (from, to) = (source.join(&file), root.join(&file));
             let contents = match std::fs::read(&from) {
                 Ok(contents) => contents,
@@ -95,7 +98,25 @@ impl Planted {
     }
 }
 
-fn tracked(source: &Path) -> Outcome<Vec<String>> {
+/// A test that was removed must not run in the copy.
+fn remove_others(root: &Path, directory: &Path, files: &BTreeSet<String>) -> Outcome<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(root, &path, files)?;
+        } else if !path.strip_prefix(root)?.to_str().is_some_and(|name| files.contains(name)) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn tracked(source: &Path) -> Outcome<BTreeSet<String>> {
     let output = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(source)
