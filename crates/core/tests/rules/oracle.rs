@@ -32,33 +32,59 @@ pub(crate) struct Oracle {
     closed: BTreeMap<Desk, History>,
 }
 
-/// What a history is after a claim; what is lower changes nothing. `None`: unsound (R34).
+/// What a history is after a claim, which takes away repeats where it covers the newest; what is lower changes nothing.
+/// `None`: unsound (R34).
 fn raised(history: &History, claim: &Claim, protocol: u8) -> Option<History> {
-    let (of, floor, marks) = claimed(claim);
-    let sound = of == protocol && marks.iter().all(|mark| mark.source <= mark.at[0]);
-    let rises = |mark: &Mark| {
-        history.newest(mark.kind).is_none_or(|(at, source)| mark.at > at || mark.source > source)
-    };
+    let (of, floor, claims) = claimed(claim);
     let mut raised = history.clone();
-    raised.marks.extend(marks.into_iter().filter(rises));
     raised.floors.extend(floor.filter(|_| floor > history.floors.iter().copied().max()));
+    let covered = |mark: &&Mark| {
+        history.newest(mark.kind).is_some_and(|(at, _)| mark.at == at)
+            && history.payload(mark).flatten().is_some()
+    };
+    for mark in history.marks.iter().filter(covered).filter(|mark| of != 1 && Some(mark.at[0]) <= floor) {
+        raised.marks.push(Mark { payload: None, time: None, ..mark.clone() });
+    }
+    for mark in &claims {
+        let ours = history.newest(mark.kind);
+        let known = history.payload(mark).flatten();
+        let other = known.is_some() && known != mark.payload.map(|payload| (payload, mark.time));
+        let rises = ours.is_none_or(|(at, source)| mark.at > at || mark.source > source);
+        if rises || (ours.is_some_and(|(at, _)| mark.at == at) && other) {
+            raised.marks.push(mark.clone());
+        }
+        let new = |heights: Option<u64>| mark.vote.filter(|_| heights < Some(mark.at[0]));
+        let vote = new(history.votes.iter().map(|vote| vote.0).max());
+        let lock = new(history.locks.iter().map(|lock| lock.0).max()).filter(|_| mark.at[2] == 2);
+        raised.votes.extend(vote.map(|block| (mark.at[0], block)));
+        raised.locks.extend(lock.map(|block| (mark.at[0], block, None)));
+    }
+    let too_high = raised.height() > i64::MAX.unsigned_abs() && raised.height() > history.height();
+    let sound = of == protocol && claims.iter().all(|mark| mark.source <= mark.at[0]) && !too_high;
     sound.then_some(raised)
 }
 
 /// R12.
 fn would_unlock(history: &History, asked: &Mark) -> bool {
-    let votes = || history.marks.iter().rev().filter(|mark| mark.at[0] == asked.at[0] && mark.vote.is_some());
-    let Some(lock) = votes().find(|mark| mark.at[2] == 2) else { return false };
-    let known = lock.by.is_some() && lock.by == asked.by;
-    let allowed = [None, lock.vote, votes().next().and_then(|mark| mark.vote)];
+    let lock = history.locks.last().filter(|lock| lock.0 == asked.at[0]);
+    let vote = history.votes.last().filter(|vote| vote.0 == asked.at[0]);
+    let Some((_, locked, by)) = lock else { return false };
+    let known = by.is_some() && *by == asked.by;
+    let allowed = [None, Some(*locked), vote.map(|vote| vote.1)];
     asked.kind == 0 && asked.at[2] == 1 && !known && !allowed.contains(&asked.vote)
+}
+
+/// R13, for rounds: only CometBFT and Tezos have them.
+fn far_round(history: &History, asked: &Mark) -> bool {
+    matches!(asked.kind / 10, 0 | 2) && asked.at[1] > history.round(asked) + 10_000
 }
 
 /// R32, R33.
 fn unsound(AddKey { signers, policy, chain, .. }: &AddKey) -> Option<Rule> {
     let twice = signers.iter().collect::<BTreeSet<_>>().len() < signers.len();
-    let ahead = if chain.protocol() as u8 == 1 { 0 } else { 8 };
-    let policy = policy.max_jump_heights == 0 || policy.window_heights > ahead;
+    let (ahead, jump) = if chain.protocol() as u8 == 1 { (0, 64) } else { (8, 1) };
+    let window = policy.window_heights;
+    let policy = policy.max_jump_heights < jump.max(window) || window > ahead;
     let signers = signers.is_empty() || signers.len() > 16 || twice;
     if signers { Some(Rule::SignersSound) } else { policy.then_some(Rule::PolicySound) }
 }
@@ -91,18 +117,20 @@ impl Key {
         let (asked, history) = (Mark::of(intent, self.epoch().0), &self.history);
         let (newest, here) = (history.newest(asked.kind), history.payload(&asked));
         let other = asked.kind / 10 != self.added.chain.protocol() as u8;
+        let same = here.flatten().map(|(payload, _)| payload) == asked.payload;
         let behind = newest.is_some_and(|(at, source)| asked.at < at || asked.source < source);
         match () {
             () if other || asked.source > asked.at[0] => Rule::IntentSound,
-            () if newest == Some((asked.at, asked.source)) && here == Some(asked.payload) => Rule::Repeat,
+            () if newest == Some((asked.at, asked.source)) && same => Rule::Repeat,
             () if history.excludes(asked.height()) => Rule::AboveFloor,
             () if behind => Rule::NoRegression,
             () if here == Some(None) => Rule::AboveFloor,
             () if here.is_some() => Rule::NoConflict,
             () if self.added.policy.lock_rule && would_unlock(history, &asked) => Rule::LockRespected,
             () if asked.height() > self.furthest(history.height()) => Rule::JumpBounded,
+            () if far_round(history, &asked) => Rule::JumpBounded,
             () => {
-                self.history.marks.push(asked);
+                self.history.push(asked);
                 Rule::Advance
             }
         }
@@ -125,7 +153,7 @@ impl Key {
 
     /// R20 to R22, R25.
     fn lease(&mut self, to: &Holder, expected: Epoch, handed_over: bool) -> Rule {
-        let recent = expected.next() == Some(self.epoch()) || (handed_over && expected == self.epoch());
+        let recent = expected == self.epoch() || expected.next() == Some(self.epoch());
         match () {
             () if !self.added.signers.contains(&to.signer) => Rule::SignerRegistered,
             () if self.holder() == Some(to) && recent => Rule::LeaseGranted,
@@ -181,7 +209,10 @@ impl Key {
                 let Some(raised) = raised(&self.history, claim, self.added.chain.protocol() as u8) else {
                     return Rule::ClaimSound;
                 };
-                far = raised.height() > self.furthest(self.reach()) && !jump_confirmed;
+                let newest = |mark: &&Mark| raised.newest(mark.kind).is_some_and(|(at, _)| at == mark.at);
+                let mut rounds = raised.marks.iter().filter(newest);
+                let far_round = rounds.any(|mark| far_round(&self.history, mark));
+                far = !jump_confirmed && (raised.height() > self.furthest(self.reach()) || far_round);
                 next.history = raised;
             }
             _ => {} // No key is in quarantine here.
@@ -209,10 +240,14 @@ impl Oracle {
         if KeyId::of(&add.chain, &add.public_key) != id {
             return Rule::KeyNew;
         }
-        if let Some(Key { added, history, .. }) = self.keys.get(&id) {
+        if let Some(Key { added, history, frozen, retired, .. }) = self.keys.get(&id) {
             let same = (&added.name, &added.signers, added.policy) == (&add.name, &add.signers, add.policy);
             let covered = raised(history, &add.claim, protocol).as_ref() == Some(history);
-            return if same && covered { Rule::KeyChanged } else { Rule::KeyNew };
+            return if same && covered && frozen.is_none() && !retired {
+                Rule::KeyChanged
+            } else {
+                Rule::KeyNew
+            };
         }
         let history = raised(&History::default(), &add.claim, protocol);
         match (unsound(add), history) {
