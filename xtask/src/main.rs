@@ -5,6 +5,7 @@
 
 mod deny;
 mod mutation;
+mod no_std;
 mod real_chain;
 mod suite;
 mod tidy;
@@ -22,6 +23,7 @@ usage: cargo xtask TASK
   test [--require-chains]    everything that decides whether a change is good: format, lints, documentation, tidy,
                              tests, real chains. --require-chains makes a chain that did not run an error.
   real-chain [--release]     a real CometBFT network signs through the guard while parts of it are killed; one JSON line
+  no-std                     core builds and links without std
   tidy                       style and structure rules that neither the compiler nor clippy checks
   mutation --crate core [--output json | --write]
                              plants safety bugs one at a time in a copy of the sources; each must be caught by a proof
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["test", "--require-chains"] => suite::run(true),
         ["real-chain"] => real_chain::run(false),
         ["real-chain", "--release"] => real_chain::run(true),
+        ["no-std"] => no_std::run(),
         ["tidy"] => tidy::run(),
         ["mutation", "--crate", name] => mutation::run(name, Show::Table),
         ["mutation", "--crate", name, "--output", "json"] => mutation::run(name, Show::Json),

@@ -11,6 +11,7 @@ use crate::rule::Rule;
 use crate::text::{Reason, SignerId};
 use crate::verdict::Verdict;
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 
 /// First rule version that knows windows.
 const RULES_WITH_WINDOWS: u32 = 2;
@@ -119,11 +120,11 @@ pub(crate) fn set_signers(
 ) -> Result<Verdict, Denial> {
     check_signers(signers)?;
     check_not_retired(record)?;
-    if record.signers == signers {
+    if *record.signers == *signers {
         return Ok(already_done(record));
     }
     check_version(record, expected)?;
-    record.signers = signers.to_vec();
+    record.signers = Arc::from(signers);
     let verdict = changed(record);
     record.holder = record.holder.take().filter(|holder| signers.contains(&holder.signer));
     Ok(verdict)

@@ -7,6 +7,7 @@ mod conflict;
 mod encoding;
 mod ethereum;
 mod filepv;
+mod golden;
 mod history;
 mod lock;
 mod oracle;
