@@ -9,8 +9,8 @@ use std::process::Command;
 
 use crate::{Outcome, cargo, workspace_root};
 
-/// A target for which no std exists.
-const BARE_TARGET: &str = "x86_64-unknown-none";
+/// A target for which no std exists. Not x86-64: without vector registers the SHA-256 of that processor does not compile.
+const BARE_TARGET: &str = "riscv64gc-unknown-none-elf";
 
 /// The crate that is built, below the workspace.
 const PROOF: &str = "crates/core/no_std";
