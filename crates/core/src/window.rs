@@ -25,7 +25,7 @@ pub struct Windows {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WindowRefused {
     /// It belongs to a lease in which this process has closed its window, or to one before.
-    #[error("the window of epoch {reserved} is not used: epoch {closed} was closed here")]
+    #[error("the window of epoch {reserved} is not used: this process had its window in epoch {closed}")]
     Closed {
         /// The epoch of the reservation.
         reserved: Epoch,
@@ -35,14 +35,14 @@ pub enum WindowRefused {
 }
 
 impl Windows {
-    /// Takes a reservation from the cluster: opens the window, or extends the one that is open in the same epoch. An extension
-    /// keeps what this process has approved since.
+    /// Takes a reservation from the cluster: opens the window, or extends the one that is open in the same epoch of the same
+    /// cluster. An extension keeps what this process has approved since.
     ///
     /// # Errors
-    /// When the reservation is of an epoch that this process has closed or left.
+    /// When the reservation is of an epoch that this process has closed or left, or has a window of another cluster in.
     pub fn reserved(&mut self, reserved: Reserved) -> Result<(), WindowRefused> {
         if let Some(open) = &mut self.open
-            && open.epoch == reserved.epoch
+            && (open.cluster, open.epoch) == (reserved.cluster, reserved.epoch)
         {
             open.up_to_height = open.up_to_height.max(reserved.up_to_height);
             return Ok(());

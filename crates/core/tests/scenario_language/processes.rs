@@ -1,0 +1,72 @@
+//! Signer processes: the answers on their way to them, and what they keep in memory.
+
+use super::describe;
+use interlock_core::{Approved, Epoch, Holder, Intent, KeyId, Reserved, Verdict, Watermark, Windows};
+use std::collections::BTreeMap;
+
+/// What one process knows of one key.
+#[derive(Default)]
+struct Process {
+    windows: Windows,
+    answers: BTreeMap<String, Reserved>,
+    /// What the newest closing left to be given back.
+    closed: Option<Watermark>,
+}
+
+#[derive(Default)]
+pub(crate) struct Processes {
+    by_holder: BTreeMap<(Holder, KeyId), Process>,
+}
+
+impl Processes {
+    fn process(&mut self, holder: &Holder, key: KeyId) -> &mut Process {
+        self.by_holder.entry((holder.clone(), key)).or_default()
+    }
+
+    /// The cluster has answered; the process hears it when it takes it.
+    pub(crate) fn answer(&mut self, holder: &Holder, key: KeyId, name: &str, reserved: Reserved) {
+        self.process(holder, key).answers.insert(name.to_owned(), reserved);
+    }
+
+    pub(crate) fn takes(&mut self, holder: &Holder, key: KeyId, name: &str) -> String {
+        let process = self.process(holder, key);
+        let answer = process.answers.get(name).unwrap_or_else(|| panic!("no answer is called {name}"));
+        match process.windows.reserved(answer.clone()) {
+            Ok(()) => {
+                let up_to = process.windows.up_to_height().unwrap();
+                format!("open up to height {up_to} under epoch {}", process.windows.epoch().unwrap())
+            }
+            Err(refused) => format!("refused: {refused}"),
+        }
+    }
+
+    /// What the process signs from memory, and what it says.
+    pub(crate) fn signs(
+        &mut self,
+        holder: &Holder,
+        key: KeyId,
+        intent: &Intent,
+    ) -> (Option<Approved>, String) {
+        match self.process(holder, key).windows.approve(intent) {
+            None => (None, "no window is open: the cluster has to be asked".into()),
+            Some(Err(denial)) => (None, format!("from memory, {denial}")),
+            Some(Ok(approved)) => {
+                let rule = Verdict::Approved(approved.clone()).rule();
+                let text = format!("from memory, {rule}: {}", describe::approval(&approved));
+                (Some(approved), text)
+            }
+        }
+    }
+
+    pub(crate) fn closes(&mut self, holder: &Holder, key: KeyId, epoch: Epoch) -> String {
+        let process = self.process(holder, key);
+        process.closed = process.windows.close(epoch);
+        let left = process.closed.as_ref().map_or_else(|| "nothing".into(), describe::watermark);
+        format!("closed for good up to epoch {epoch}; to give back: {left}")
+    }
+
+    /// What the process gives back with its lease, if its last closing left anything.
+    pub(crate) fn closed(&mut self, holder: &Holder, key: KeyId) -> Option<Watermark> {
+        self.process(holder, key).closed.clone()
+    }
+}
