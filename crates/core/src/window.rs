@@ -1,11 +1,11 @@
 //! Reserve-ahead: what one signer process keeps in memory of the windows that the cluster reserved for it.
 //!
-//! Inside a window no message crosses the network: the holder judges each payload here, by the rules and from the record
-//! that the cluster committed with the window. Whoever may approve a height is therefore always one: the cluster below
-//! the window and above it, this process inside.
+//! Inside a window no message crosses the network: the holder judges each payload here, by the rules and from the
+//! record that the cluster committed with the window. Whoever may approve a height is therefore always one: the cluster
+//! below the window and above it, this process inside.
 //!
-//! Keeps: at most one window per lease epoch, ever ([`Windows::close`] is for good), so that a late or repeated answer of the
-//! cluster can not begin again from a record that this process has left behind. Not on disk: a new process is
+//! Keeps: at most one window per lease epoch, ever ([`Windows::close`] is for good), so that a late or repeated answer of
+//! the cluster can not begin again from a record that this process has left behind. Not on disk: a new process is
 //! another holder, and the cluster excludes the heights of a window whose holder it replaced.
 
 use crate::denial::Denial;
@@ -35,8 +35,8 @@ pub enum WindowRefused {
 }
 
 impl Windows {
-    /// Takes a reservation from the cluster: opens the window, or extends the one that is open in the same epoch of the same
-    /// cluster. An extension keeps what this process has approved since.
+    /// Takes a reservation from the cluster: opens the window, or extends the one that is open in the same epoch of the
+    /// same cluster. An extension keeps what this process has approved since.
     ///
     /// # Errors
     /// When the reservation is of an epoch that this process has closed or left, or has a window of another cluster in.
@@ -110,3 +110,7 @@ fn approve(open: &mut Reserved, intent: &Intent) -> Result<Approved, Denial> {
         at: open.at,
     })
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

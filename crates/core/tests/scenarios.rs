@@ -8,7 +8,7 @@
 mod scenario_language;
 
 use interlock_core::Rule;
-use scenario_language::World;
+use scenario_language::{World, one_refusal_of_each_kind};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -167,6 +167,37 @@ fn precedence_files_descend_through_the_rules() {
 fn the_rule_book_lists_the_rules_of_the_code() {
     let in_code: Vec<_> = Rule::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(headings(), in_code);
+}
+
+/// From the text of a refusal to its rule in one step: it begins with the words of a heading of the rule book, and goes
+/// on with what disagreed.
+#[test]
+fn the_text_of_every_refusal_begins_with_its_heading_in_the_rule_book() {
+    let headings = headings();
+    for refusal in one_refusal_of_each_kind() {
+        let text = refusal.to_string();
+        let (rule, rest) = text.split_once(": ").unwrap_or_else(|| panic!("{text:?} names no rule"));
+        assert!(headings.iter().any(|heading| heading == rule), "{text:?}: {rule} is not in the rule book");
+        assert_eq!(rule, refusal.rule().to_string(), "{text:?}");
+        assert!(rest.len() > 10 && !rest.ends_with('.'), "{text:?} does not go on with what disagreed");
+    }
+}
+
+/// What decides a refusal can only be a rule that refuses.
+#[test]
+fn every_rule_that_refuses_has_a_text() {
+    let grants = [
+        Rule::Repeat,
+        Rule::Advance,
+        Rule::WindowReserved,
+        Rule::LeaseGranted,
+        Rule::LeaseReleased,
+        Rule::KeyChanged,
+        Rule::RulesRaised,
+    ];
+    let refusing: BTreeSet<_> = one_refusal_of_each_kind().iter().map(|refusal| refusal.rule()).collect();
+    let expected: BTreeSet<_> = Rule::ALL.iter().copied().filter(|rule| !grants.contains(rule)).collect();
+    assert_eq!(refusing, expected);
 }
 
 /// The headings of the rule book that name a rule.

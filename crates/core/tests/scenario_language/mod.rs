@@ -23,8 +23,8 @@
 //!          generic:  [floor=A] [newest=A/B/C]
 //! POLICY   [max-jump=N] [lock-rule=on|off] [windows=N]
 //! ```
-//! HOLDER is `signer#incarnation`. Everywhere: `key=NAME` (default `val`), `cluster=NAME` (default: the cluster that is
-//! there, at first `home`). A line may begin with `probe`: in the files named `precedence-*`, probes descend through the
+//! HOLDER is `signer#incarnation`. Everywhere: `key=NAME` (default `val`), `cluster=NAME` (default: the one that is there,
+//! at first `home`). A line may begin with `probe`: in the files named `precedence-*`, probes descend through the
 //! rules in order. Besides commands to the cluster there are
 //!
 //! ```text
@@ -45,7 +45,9 @@ mod line;
 mod messages;
 mod names;
 mod processes;
+mod refusals;
 mod signatures;
 mod world;
 
+pub(crate) use refusals::one_of_each as one_refusal_of_each_kind;
 pub(crate) use world::World;

@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// A batch is exactly its items in order: each is applied once more by itself, and must do what it did in the batch.
+    /// A batch is exactly its items in order: each is applied once more by itself, and must do what it did there.
     fn check_one_by_one(&self, before: State, log_index: u64, commands: &[Command], verdicts: &[Verdict]) {
         let mut state = before;
         for ((item, command), verdict) in (0_u32..).zip(commands).zip(verdicts) {
