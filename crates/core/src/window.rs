@@ -4,8 +4,8 @@
 //! record that the cluster committed with the window. Whoever may approve a height is therefore always one: the cluster
 //! below the window and above it, this process inside.
 //!
-//! Keeps: at most one window per lease epoch, ever ([`Windows::close`] is for good), so that a late or repeated answer of
-//! the cluster can not begin again from a record that this process has left behind. Not on disk: a new process is
+//! Keeps: at most one window per lease epoch, ever ([`Windows::close`] is for good), so that a late or repeated answer
+//! of the cluster can not begin again from a record that this process has left behind. Not on disk: a new process is
 //! another holder, and the cluster excludes the heights of a window whose holder it replaced.
 
 use crate::denial::Denial;
