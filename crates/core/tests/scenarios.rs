@@ -31,13 +31,15 @@ const CHECKED_LAST: &[(&str, Rule)] = &[
 const PRECEDENCE_FILES: &[&str] = &[
     "precedence-add-key.txt",
     "precedence-approve.txt",
+    "precedence-freeze.txt",
+    "precedence-handover.txt",
     "precedence-import.txt",
     "precedence-lease.txt",
-    "precedence-operator.txt",
     "precedence-policy.txt",
     "precedence-release.txt",
     "precedence-reserve.txt",
     "precedence-rules.txt",
+    "precedence-signers.txt",
 ];
 
 fn scenario_files() -> Vec<PathBuf> {

@@ -38,6 +38,7 @@
 //! ```
 //! A process that crashes needs no word: the next one has another number, and remembers nothing.
 
+mod checks;
 mod claims;
 mod commands;
 mod describe;

@@ -1,6 +1,5 @@
-//! Runs the lines of one scenario, and checks what must hold after every command whatever it says: a verdict that says
-//! so changes the record and no other does, a second copy of the command changes nothing, no height falls, no two
-//! approvals conflict, and the state survives its encoding.
+//! Runs the lines of one scenario. What must hold after every command, whatever it says, is in `checks.rs` and
+//! `signatures.rs`.
 
 use super::describe;
 use super::line::Line;
@@ -17,19 +16,19 @@ pub(crate) struct World {
     pub(super) processes: Processes,
     cluster_name: String,
     /// What the log of the present cluster began from.
-    origin: State,
-    log: Vec<(u64, Vec<Command>, Vec<Verdict>)>,
+    pub(super) origin: State,
+    pub(super) log: Vec<(u64, Vec<Command>, Vec<Verdict>)>,
     backups: BTreeMap<String, State>,
     signatures: Signatures,
     /// Commands of the log entry that is being written.
-    batch: Option<Vec<Queued>>,
+    pub(super) batch: Option<Vec<Queued>>,
     /// The rule that decided each command, in order.
     pub(crate) rules: Vec<Rule>,
     /// The rule that decided each line that began with `probe`.
     pub(crate) probes: Vec<Rule>,
 }
 
-struct Queued {
+pub(super) struct Queued {
     command: Command,
     answer: String,
     is_probe: bool,
@@ -102,6 +101,7 @@ impl World {
         let before = self.state.clone();
         let verdicts = self.state.apply_batch(log_index, &commands);
         self.check_one_by_one(before, log_index, &commands, &verdicts);
+        self.check_late_copies();
         let mut came = Vec::new();
         for ((item, queued), verdict) in (0_u32..).zip(&items).zip(&verdicts) {
             self.rules.push(verdict.rule());
@@ -125,46 +125,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// A batch is exactly its items in order: each is applied once more by itself, and must do what it did there.
-    fn check_one_by_one(&self, before: State, log_index: u64, commands: &[Command], verdicts: &[Verdict]) {
-        let mut state = before;
-        for ((item, command), verdict) in (0_u32..).zip(commands).zip(verdicts) {
-            let was = state.clone();
-            assert_eq!(&state.apply(LogPosition { log_index, item }, command), verdict);
-            let says_so = match verdict {
-                Verdict::Reserved(Reserved { repeat, .. }) => !repeat,
-                Verdict::Approved(_) => verdict.rule() == Rule::Advance,
-                Verdict::Granted(_) | Verdict::Released { .. } => true,
-                Verdict::Changed { .. } | Verdict::RulesRaised { .. } => true,
-                Verdict::AlreadyDone { .. } | Verdict::Denied(_) => false,
-            };
-            assert_eq!(was.book() != state.book(), says_so, "{verdict:?} must change what it says, no more");
-            for (key, record) in was.keys() {
-                let now = state.key(key).expect("no key is ever forgotten");
-                assert!(now.watermark.height() >= record.watermark.height(), "S4: {verdict:?} on {record:?}");
-                assert!(now.epoch >= record.epoch, "S3: {verdict:?} on {record:?}");
-            }
-            let mut again = state.clone();
-            again.apply(LogPosition { log_index: log_index + 1, item }, command);
-            assert_eq!(again.book(), state.book(), "a duplicate of {command:?} must change nothing");
-        }
-        assert_eq!(state, self.state);
-        assert_eq!(State::from_bytes(&state.to_bytes()).unwrap(), state, "the state survives its encoding");
-    }
-
-    /// A second replica that applies the same log must end in the same state with the same verdicts.
-    pub(crate) fn replay(&self) {
-        assert!(self.batch.is_none(), "a batch without `end`");
-        let mut replica = self.origin.clone();
-        for (log_index, commands, verdicts) in &self.log {
-            let encoded = minicbor::to_vec(commands).unwrap();
-            let decoded: Vec<Command> = minicbor::decode(&encoded).unwrap();
-            assert_eq!(&replica.apply_batch(*log_index, &decoded), verdicts);
-        }
-        assert_eq!(replica, self.state);
-        assert_eq!(replica.audit_chain(), self.state.audit_chain());
     }
 
     fn show(&mut self, line: &mut Line) -> String {
