@@ -11,6 +11,7 @@ use interlock_core::Rule;
 use scenario_language::{World, one_refusal_of_each_kind};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 
 /// Rules that no scenario can reach, each with the reason.
@@ -183,6 +184,21 @@ fn the_text_of_every_refusal_begins_with_its_heading_in_the_rule_book() {
         assert_eq!(rule, refusal.rule().to_string(), "{text:?}");
         assert!(rest.len() > 10 && !rest.ends_with('.'), "{text:?} does not go on with what disagreed");
     }
+}
+
+/// A rule may refuse for several reasons; each of them is shown.
+#[test]
+fn every_kind_of_refusal_is_met_in_some_scenario() {
+    let files = scenario_files();
+    let met: Vec<_> =
+        files.iter().flat_map(|file| played(file).refusals).map(|met| discriminant(&met)).collect();
+    let unreachable = |rule: Rule| UNREACHABLE.iter().any(|(unreachable, _)| *unreachable == rule);
+    let missing: Vec<_> = one_refusal_of_each_kind()
+        .into_iter()
+        .filter(|refusal| !unreachable(refusal.rule()) && !met.contains(&discriminant(refusal)))
+        .map(|refusal| refusal.to_string())
+        .collect();
+    assert!(missing.is_empty(), "no scenario shows a refusal like {missing:#?}");
 }
 
 /// What decides a refusal can only be a rule that refuses.

@@ -25,7 +25,7 @@ pub(crate) fn verdict(verdict: &Verdict) -> String {
     }
 }
 
-pub(crate) fn approval(approved: &Approved) -> String {
+fn approval(approved: &Approved) -> String {
     let Approved { payload, position, epoch, timestamp, .. } = approved;
     let timestamp = timestamp.map_or_else(String::new, |at| format!(" with timestamp {}", at.seconds));
     format!("sign {payload} at {position}{timestamp} under epoch {epoch}")

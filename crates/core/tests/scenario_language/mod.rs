@@ -24,8 +24,8 @@
 //! POLICY   [max-jump=N] [lock-rule=on|off] [windows=N]
 //! ```
 //! HOLDER is `signer#incarnation`. Everywhere: `key=NAME` (default `val`), `cluster=NAME` (default: the one that is
-//! there, at first `home`). A line may begin with `probe`: in the files named `precedence-*`, probes descend through the
-//! rules in order. Besides commands to the cluster there are
+//! there, at first `home`). A line may begin with `probe`: in the files named `precedence-*`, probes descend through
+//! the rules in order. Besides commands to the cluster there are
 //!
 //! ```text
 //! show                                  the record of a key

@@ -1,7 +1,7 @@
 //! Signer processes: the answers on their way to them, and what they keep in memory.
 
 use super::describe;
-use interlock_core::{Approved, Epoch, Holder, Intent, KeyId, Reserved, Verdict, Watermark, Windows};
+use interlock_core::{Approved, Denial, Epoch, Holder, Intent, KeyId, Reserved, Watermark, Windows};
 use std::collections::BTreeMap;
 
 /// What one process knows of one key.
@@ -40,22 +40,14 @@ impl Processes {
         }
     }
 
-    /// What the process signs from memory, and what it says.
+    /// What the process says from memory; `None` without a window.
     pub(crate) fn signs(
         &mut self,
         holder: &Holder,
         key: KeyId,
         intent: &Intent,
-    ) -> (Option<Approved>, String) {
-        match self.process(holder, key).windows.approve(intent) {
-            None => (None, "no window is open: the cluster has to be asked".into()),
-            Some(Err(denial)) => (None, format!("from memory, {denial}")),
-            Some(Ok(approved)) => {
-                let rule = Verdict::Approved(approved.clone()).rule();
-                let text = format!("from memory, {rule}: {}", describe::approval(&approved));
-                (Some(approved), text)
-            }
-        }
+    ) -> Option<Result<Approved, Denial>> {
+        self.process(holder, key).windows.approve(intent)
     }
 
     pub(crate) fn closes(&mut self, holder: &Holder, key: KeyId, epoch: Epoch) -> String {

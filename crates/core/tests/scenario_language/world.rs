@@ -7,7 +7,7 @@ use super::messages::message;
 use super::names::{self, Names};
 use super::processes::Processes;
 use super::signatures::Signatures;
-use interlock_core::{Action, Command, Epoch, LogPosition, Reason, Reserved, Rule, State, Verdict};
+use interlock_core::{Action, Command, Denial, Epoch, LogPosition, Reason, Rule, State, Verdict};
 use std::collections::BTreeMap;
 
 pub(crate) struct World {
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(super) batch: Option<Vec<Queued>>,
     /// The rule that decided each command, in order.
     pub(crate) rules: Vec<Rule>,
+    /// Every refusal, by a cluster or in a process's memory.
+    pub(crate) refusals: Vec<Denial>,
     /// The rule that decided each line that began with `probe`.
     pub(crate) probes: Vec<Rule>,
 }
@@ -49,6 +51,7 @@ impl World {
             signatures: Signatures::default(),
             batch: None,
             rules: Vec::new(),
+            refusals: Vec::new(),
             probes: Vec::new(),
         }
     }
@@ -120,6 +123,7 @@ impl World {
     fn deliver(&mut self, queued: &Queued, verdict: &Verdict) {
         match (verdict, &queued.command.action) {
             (Verdict::Approved(approved), _) => self.signatures.add(approved),
+            (Verdict::Denied(denial), _) => self.refusals.push(denial.clone()),
             (Verdict::Reserved(reserved), Action::Reserve { holder, .. }) => {
                 self.processes.answer(holder, queued.command.key, &queued.answer, reserved.clone());
             }
@@ -144,11 +148,17 @@ impl World {
             }
             "signs" => {
                 let intent = message(line, &mut self.names);
-                let (approved, text) = self.processes.signs(&holder, key, &intent);
-                if let Some(approved) = &approved {
-                    self.signatures.add(approved);
+                match self.processes.signs(&holder, key, &intent) {
+                    None => "no window is open: the cluster has to be asked".into(),
+                    Some(Ok(approved)) => {
+                        self.signatures.add(&approved);
+                        format!("from memory, {}", describe::verdict(&Verdict::Approved(approved)))
+                    }
+                    Some(Err(denial)) => {
+                        self.refusals.push(denial.clone());
+                        format!("from memory, {denial}")
+                    }
                 }
-                text
             }
             "closes" => self.processes.closes(&holder, key, Epoch(line.number("epoch"))),
             other => panic!("no window {other}"),
