@@ -4,10 +4,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool for developers prints")]
 
 mod deny;
+mod mutation;
 mod real_chain;
 mod suite;
 mod tidy;
 
+use mutation::Show;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,6 +23,8 @@ usage: cargo xtask TASK
                              tests, real chains. --require-chains makes a chain that did not run an error.
   real-chain [--release]     a real CometBFT network signs through the guard while parts of it are killed; one JSON line
   tidy                       style and structure rules that neither the compiler nor clippy checks
+  mutation --crate core [--output json | --write]
+                             plants safety bugs one at a time in a copy of the sources; each must be caught by a proof
   deny                       licences, advisories and banned crates (needs cargo-deny)
   help                       this text
 ";
@@ -34,6 +38,9 @@ fn main() -> ExitCode {
         ["real-chain"] => real_chain::run(false),
         ["real-chain", "--release"] => real_chain::run(true),
         ["tidy"] => tidy::run(),
+        ["mutation", "--crate", name] => mutation::run(name, Show::Table),
+        ["mutation", "--crate", name, "--output", "json"] => mutation::run(name, Show::Json),
+        ["mutation", "--crate", name, "--write"] => mutation::run(name, Show::Write),
         ["deny"] => deny::run(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

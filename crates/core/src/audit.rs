@@ -1,7 +1,7 @@
 //! The audit chain: one digest over everything applied, equal on every replica that applied the same.
 
 use crate::command::Command;
-use crate::ids::LogPosition;
+use crate::ids::{Digest, LogPosition};
 use crate::verdict::Verdict;
 use core::convert::Infallible;
 use core::fmt;
@@ -28,12 +28,18 @@ impl AuditChain {
     /// The chain before the first item.
     #[must_use]
     pub fn start() -> Self {
-        Self(
-            Sha256::digest(b"interlock audit chain v1").as_slice().try_into().map_or_else(
-                |_| unreachable!("SHA-256 has 32 bytes"),
-                |bytes: [u8; 32]| ByteArray::from(bytes),
-            ),
-        )
+        let digest: [u8; 32] = Sha256::digest(b"interlock audit chain v1").into();
+        Self(ByteArray::from(digest))
+    }
+
+    /// The chain before the first item of a cluster that was restored with this state.
+    #[must_use]
+    pub(crate) fn after_restore(state: Digest) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"interlock audit chain restored v1");
+        hash.update(state.0);
+        let digest: [u8; 32] = hash.finalize().into();
+        Self(ByteArray::from(digest))
     }
 
     /// The chain after one more item.

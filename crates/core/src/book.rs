@@ -87,10 +87,13 @@ impl Book {
     /// When the command would bring rules in force that this code does not have. A node that met it in the log has to
     /// stop and be upgraded.
     pub fn understands(&self, command: &Command) -> Result<(), NotUnderstood> {
-        match command.action {
-            Action::RaiseRules { rules, .. } if rules > RULES_NEWEST => Err(NotUnderstood { asked: rules }),
-            _ => Ok(()),
-        }
+        let Action::RaiseRules { expected_rules, rules } = command.action else { return Ok(()) };
+        // What every release refuses, this one may refuse as well.
+        let accepted = command.cluster == self.cluster
+            && command.key == KeyId::of_cluster(self.cluster)
+            && expected_rules == self.rules
+            && Some(rules) == self.rules.checked_add(1);
+        if accepted && rules > RULES_NEWEST { Err(NotUnderstood { asked: rules }) } else { Ok(()) }
     }
 
     /// Applies one command.
@@ -189,12 +192,16 @@ impl Book {
     /// The book of a new cluster that continues this one after a restore or a forced recovery: every key that is not
     /// retired is quarantined and held by nobody, every window excluded. Watermarks stay or rise; the claims that raise them
     /// are imported by commands.
+    ///
+    /// # Panics
+    /// When it is the same cluster: commands of its old signers would stay valid.
     #[must_use]
     pub fn restored_as(&self, cluster: ClusterId, reason: &Reason) -> Self {
+        assert!(cluster != self.cluster, "a restored cluster is another cluster");
         let mut restored = self.clone();
         restored.cluster = cluster;
         for record in restored.keys.values_mut() {
-            record.end_window();
+            record.end_window_and_lease();
             record.holder = None;
             record.version = record.version.saturating_add(1);
             record.state = match &record.state {
@@ -286,7 +293,7 @@ fn repeat_add(existing: &KeyRecord, add: &AddKey) -> Result<Verdict, Denial> {
     let mut raised = existing.watermark.clone();
     let covered = raised.raise(&add.claim).is_ok() && raised == existing.watermark;
     let same = existing.name == add.name && existing.signers == add.signers && existing.policy == add.policy;
-    if same && covered {
+    if same && covered && existing.state == KeyState::Active {
         return Ok(operator::already_done(existing));
     }
     Err(Denial::KeyExists { name: existing.name.clone() })

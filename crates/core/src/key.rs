@@ -287,7 +287,7 @@ impl KeyRecord {
 
     /// Ends the window, if there is one, with its lease: its heights are excluded for good, because only the holder
     /// knows what it signed there.
-    pub(crate) fn end_window(&mut self) {
+    pub(crate) fn end_window_and_lease(&mut self) {
         if let Some(up_to) = self.window_height.take() {
             self.watermark.raise_floor(up_to);
             self.holder = None;

@@ -65,7 +65,12 @@ fn a_give_back_continues_the_record_inside_the_window() {
 fn a_give_back_that_leaves_the_window_or_the_record_is_refused() {
     let below = Watermark::Cometbft(crate::cometbft::CometbftRecord::new(100));
     let raised = |floor| given(|mark| mark.raise(&Claim::Cometbft(CometbftClaim::floor(floor))).unwrap());
+    let torn = given(|mark| {
+        let Watermark::Cometbft(record) = mark else { unreachable!("the sample is of CometBFT") };
+        record.lock.as_mut().unwrap().height = 106;
+    });
     let unsound = [
+        ("with a lock newer than the newest approval", torn),
         ("beyond the window", given(|mark| mark.advance(&precommit(110, 2), Epoch(3)).unwrap())),
         ("below the record", below),
         ("with a floor of its own", raised(101)),

@@ -17,6 +17,7 @@ pub mod book;
 pub mod cometbft;
 pub mod command;
 pub mod denial;
+mod denial_text;
 pub mod ethereum;
 pub mod generic;
 pub mod ids;

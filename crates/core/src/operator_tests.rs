@@ -113,11 +113,13 @@ fn a_policy_can_be_kept_by_the_protocol() {
         |window_heights, max_jump_heights| Policy { window_heights, max_jump_heights, ..Policy::default() };
     let table = [
         (&cometbft, policy(0, 1), true),
-        (&cometbft, policy(8, 1), true),
-        (&cometbft, policy(9, 1), false),
+        (&cometbft, policy(8, 8), true),
+        (&cometbft, policy(8, 7), false),
+        (&cometbft, policy(9, 9), false),
         (&cometbft, policy(0, 0), false),
-        (&ethereum, policy(0, 1), true),
-        (&ethereum, policy(1, 1), false),
+        (&ethereum, policy(0, 64), true),
+        (&ethereum, policy(0, 63), false),
+        (&ethereum, policy(1, 64), false),
     ];
     for (chain, policy, sound) in table {
         assert_eq!(check_policy(chain, policy).is_ok(), sound, "{chain} {policy:?}");
@@ -139,4 +141,14 @@ fn a_claim_that_is_covered_leaves_the_window() {
     assert!(matches!(import(&mut record, 0, &floor(100), false), Ok(Verdict::AlreadyDone { .. })));
     assert_eq!(record, record_with_window());
     assert!(matches!(record.watermark, Watermark::Cometbft(_)));
+}
+
+#[test]
+fn no_claim_reaches_a_height_that_no_chain_has() {
+    let last = i64::MAX.unsigned_abs();
+    let mut record = record_with_window();
+    assert_eq!(import(&mut record.clone(), 7, &floor(last), true), Ok(Verdict::Changed { version: 8 }));
+    let too_high = Denial::ClaimTooHigh { height: last + 1, height_max: last };
+    assert_eq!(import(&mut record, 7, &floor(last + 1), true), Err(too_high));
+    assert_eq!(record, record_with_window());
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::{ClusterId, LogPosition};
-use crate::invariant::tests::{precommit, record};
+use crate::invariant::tests::{holder, precommit, record};
 use crate::rule::Rule;
 
 const CLUSTER: ClusterId = ClusterId([1; 16]);
@@ -14,6 +14,7 @@ fn reserved(cluster: ClusterId, epoch: u64, up_to_height: u64) -> Reserved {
     Reserved {
         cluster,
         key: record.id(),
+        holder: holder(1),
         epoch: Epoch(epoch),
         up_to_height,
         watermark: record.watermark,
@@ -23,8 +24,12 @@ fn reserved(cluster: ClusterId, epoch: u64, up_to_height: u64) -> Reserved {
     }
 }
 
+fn started() -> Windows {
+    Windows::new(CLUSTER, record().id(), holder(1))
+}
+
 fn open(epoch: u64, up_to_height: u64) -> Windows {
-    let mut windows = Windows::default();
+    let mut windows = started();
     windows.reserved(reserved(CLUSTER, epoch, up_to_height)).unwrap();
     windows
 }
@@ -38,7 +43,7 @@ fn rule(windows: &mut Windows, intent: &Intent) -> Option<Rule> {
 
 #[test]
 fn without_a_window_nothing_is_approved() {
-    let mut windows = Windows::default();
+    let mut windows = started();
     assert_eq!(windows.approve(&precommit(106, 1)), None);
     assert_eq!((windows.epoch(), windows.up_to_height()), (None, None));
 }
@@ -77,12 +82,23 @@ fn a_later_epoch_begins_from_its_own_record() {
     assert_eq!(windows.up_to_height(), Some(109));
 }
 
+/// Epochs of two clusters cannot be compared, and a process that is cloned or restarted is another one.
 #[test]
-fn a_window_of_another_cluster_is_not_extended() {
-    let mut windows = open(3, 107);
-    let before = windows.clone();
-    assert_eq!(windows.reserved(reserved(OTHER_CLUSTER, 3, 125)), Err(closed(3, 3)));
-    assert_eq!(windows, before);
+fn a_window_of_another_cluster_key_or_process_is_not_taken() {
+    let own = reserved(CLUSTER, 3, 125);
+    let foreign = [
+        reserved(OTHER_CLUSTER, 3, 125),
+        Reserved { key: KeyId([9; 32]), ..own.clone() },
+        Reserved { holder: holder(2), ..own },
+    ];
+    for answer in foreign {
+        for mut windows in [started(), open(3, 107), open(2, 107)] {
+            let before = windows.clone();
+            let refused = windows.reserved(answer.clone());
+            assert!(matches!(refused, Err(WindowRefused::Foreign { .. })), "{answer:?}: {refused:?}");
+            assert_eq!(windows, before);
+        }
+    }
 }
 
 fn closed(reserved: u64, closed: u64) -> WindowRefused {
@@ -102,7 +118,7 @@ fn closing_is_for_good() {
 
 #[test]
 fn closing_without_a_window_keeps_a_late_answer_out() {
-    let mut windows = Windows::default();
+    let mut windows = started();
     assert_eq!(windows.close(Epoch(3)), None);
     assert_eq!(windows.reserved(reserved(CLUSTER, 3, 107)), Err(closed(3, 3)));
     assert_eq!(windows.approve(&precommit(106, 1)), None);
@@ -121,7 +137,11 @@ fn closing_an_earlier_epoch_leaves_the_window_and_closing_a_later_one_gives_noth
 #[test]
 fn the_approval_names_the_reservation_that_it_rests_on() {
     let mut windows = open(3, 107);
+    let at = |log_index| LogPosition { log_index, item: 0 };
     let approved = windows.approve(&precommit(106, 1)).unwrap().unwrap();
     assert_eq!((approved.cluster, approved.epoch), (CLUSTER, Epoch(3)));
-    assert_eq!((approved.key, approved.at), (record().id(), LogPosition { log_index: 1, item: 0 }));
+    assert_eq!((approved.key, approved.at), (record().id(), at(1)));
+    windows.reserved(Reserved { at: at(2), ..reserved(CLUSTER, 3, 109) }).unwrap();
+    windows.reserved(Reserved { at: at(3), ..reserved(CLUSTER, 3, 109) }).unwrap();
+    assert_eq!(windows.approve(&precommit(109, 1)).unwrap().unwrap().at, at(2));
 }

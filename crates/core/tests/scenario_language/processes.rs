@@ -1,11 +1,12 @@
 //! Signer processes: the answers on their way to them, and what they keep in memory.
 
 use super::describe;
-use interlock_core::{Approved, Denial, Epoch, Holder, Intent, KeyId, Reserved, Watermark, Windows};
+use interlock_core::{
+    Approved, ClusterId, Denial, Epoch, Holder, Intent, KeyId, Reserved, Watermark, Windows,
+};
 use std::collections::BTreeMap;
 
 /// What one process knows of one key.
-#[derive(Default)]
 struct Process {
     windows: Windows,
     answers: BTreeMap<String, Reserved>,
@@ -13,14 +14,29 @@ struct Process {
     closed: Option<Watermark>,
 }
 
-#[derive(Default)]
 pub(crate) struct Processes {
+    /// The cluster that a process pins when it starts, which is when it is first named.
+    cluster: ClusterId,
     by_holder: BTreeMap<(Holder, KeyId), Process>,
 }
 
 impl Processes {
+    pub(crate) fn new(cluster: ClusterId) -> Self {
+        Self { cluster, by_holder: BTreeMap::new() }
+    }
+
+    /// Processes that start from now on pin another cluster.
+    pub(crate) fn pin(&mut self, cluster: ClusterId) {
+        self.cluster = cluster;
+    }
+
     fn process(&mut self, holder: &Holder, key: KeyId) -> &mut Process {
-        self.by_holder.entry((holder.clone(), key)).or_default()
+        let cluster = self.cluster;
+        self.by_holder.entry((holder.clone(), key)).or_insert_with(|| Process {
+            windows: Windows::new(cluster, key, holder.clone()),
+            answers: BTreeMap::new(),
+            closed: None,
+        })
     }
 
     /// The cluster has answered; the process hears it when it takes it.

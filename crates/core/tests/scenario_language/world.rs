@@ -42,9 +42,9 @@ impl World {
         let state = State::genesis(names.cluster("home"));
         Self {
             origin: state.clone(),
+            processes: Processes::new(state.cluster()),
             state,
             names,
-            processes: Processes::default(),
             cluster_name: "home".into(),
             log: Vec::new(),
             backups: BTreeMap::new(),
@@ -183,6 +183,7 @@ impl World {
         self.state = from.restored_as(self.names.cluster(&cluster_name), &reason);
         self.origin = self.state.clone();
         self.log.clear();
+        self.processes.pin(self.state.cluster());
         self.cluster_name = cluster_name;
         format!("cluster {} begins with {} keys", self.state.cluster(), self.state.keys().len())
     }
