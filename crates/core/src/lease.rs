@@ -129,3 +129,7 @@ pub(crate) fn check_holder(record: &KeyRecord, asked: &Holder, epoch: Epoch) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;

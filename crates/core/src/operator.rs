@@ -191,3 +191,7 @@ pub(crate) fn check_policy_rules(policy: Policy, rules: u32) -> Result<(), Denia
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "operator_tests.rs"]
+mod tests;

@@ -1,11 +1,11 @@
 //! Reserve-ahead: what one signer process keeps in memory of the windows that the cluster reserved for it.
 //!
-//! Inside a window no message crosses the network: the holder judges each payload here, by the rules and from the record
-//! that the cluster committed with the window. While it is open the cluster approves nothing for the key, and this process
-//! nothing beyond the end, so for every height one place decides.
+//! Inside a window no message crosses the network: the holder judges each payload here, by the rules and from the
+//! record that the cluster committed with the window. While it is open the cluster approves nothing for the key, and
+//! this process nothing beyond the end, so for every height one place decides.
 //!
-//! Keeps: at most one window per lease epoch, ever ([`Windows::close`] is for good), so that a late or repeated answer of the
-//! cluster cannot begin again from a record that this process has left behind. Not on disk: a new process is
+//! Keeps: at most one window per lease epoch, ever ([`Windows::close`] is for good), so that a late or repeated answer
+//! of the cluster cannot begin again from a record that this process has left behind. Not on disk: a new process is
 //! another holder, and the cluster excludes the heights of a window whose holder it replaced.
 
 use crate::denial::Denial;
@@ -29,7 +29,7 @@ pub struct Windows {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WindowRefused {
     /// It belongs to a lease in which this process has closed its window, or to one before.
-    #[error("the window of epoch {reserved} is not used: epoch {closed} was closed here")]
+    #[error("the window of epoch {reserved} is not used: this process had its window in epoch {closed}")]
     Closed {
         /// The epoch of the reservation.
         reserved: Epoch,
@@ -55,8 +55,8 @@ impl Windows {
         Self { cluster, key, me, newest_epoch: None, open: None }
     }
 
-    /// Takes a reservation from the cluster: opens the window, or extends the one that is open in the same epoch. An extension
-    /// keeps what this process has approved since.
+    /// Takes a reservation from the cluster: opens the window, or extends the one that is open in the same epoch. An
+    /// extension keeps what this process has approved since.
     ///
     /// # Errors
     /// When the reservation is not this process's, or of an epoch that it has closed or left.
@@ -121,3 +121,7 @@ fn approve(open: &mut Reserved, intent: &Intent) -> Result<Approved, Denial> {
     let lease = Asked { cluster: open.cluster, key: open.key, epoch: open.epoch, at: open.at };
     signing::judge_and_advance(&mut open.watermark, open.policy, lease, intent)
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;
