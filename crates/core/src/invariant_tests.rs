@@ -35,11 +35,11 @@ pub(crate) fn record() -> KeyRecord {
     watermark.advance(&precommit(105, 1), Epoch(3)).unwrap();
     KeyRecord {
         name: KeyName::parse("val").unwrap(),
-        chain: ChainIdentity::Cometbft(ChainId::parse("demo-1").unwrap()),
+        chain: ChainIdentity::Cometbft(ChainId::parse("demo-1").unwrap()).into(),
         public_key: PublicKey::new(&[1]).unwrap(),
         state: KeyState::Active,
         policy: Policy { window_heights: 4, ..Policy::default() },
-        signers: vec![SignerId::parse("alpha").unwrap()],
+        signers: [SignerId::parse("alpha").unwrap()].into(),
         epoch: Epoch(3),
         holder: Some(holder(1)),
         version: 7,
@@ -159,7 +159,7 @@ fn an_identity_that_changes_is_caught() {
         case("the key", |r| r.public_key = PublicKey::new(&[2]).unwrap(), Invariant::ProtocolFixed),
         case(
             "the chain",
-            |r| r.chain = ChainIdentity::Cometbft(ChainId::parse("demo-2").unwrap()),
+            |r| r.chain = ChainIdentity::Cometbft(ChainId::parse("demo-2").unwrap()).into(),
             Invariant::ProtocolFixed,
         ),
         case("the name", |r| r.name = KeyName::parse("other").unwrap(), Invariant::ProtocolFixed),

@@ -15,6 +15,7 @@ use interlock_core::tezos::{Kind, TezosIntent};
 use interlock_core::{
     Action, Claim, ClusterId, Command, Digest, Epoch, Intent, KeyId, Policy, State, Verdict, tezos,
 };
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Every kind of key, position and key state that rule version 1 knows.
@@ -115,7 +116,9 @@ fn golden(name: &str, state: &State) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let (binary, text) = (folder.join(format!("{name}.bin")), folder.join(format!("{name}.txt")));
     if std::env::var_os("INTERLOCK_REWRITE_GOLDEN").is_some() {
-        eprintln!("WARNING: {name} is written anew; states that a release wrote before may no longer open");
+        let mut past_the_capture = std::io::stderr();
+        writeln!(past_the_capture, "WARNING: {name} is written anew; earlier states may no longer open")
+            .unwrap();
         std::fs::write(&binary, state.to_bytes()).unwrap();
         std::fs::write(&text, summary(state)).unwrap();
     }
