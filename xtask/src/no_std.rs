@@ -1,15 +1,16 @@
 //! `cargo xtask no-std`: core builds and links without std.
 //!
-//! Builds the static library `crates/core/no_std`, which brings a panic handler and an allocator of its own: wherever `std`
-//! is linked as well, rustc finds two panic handlers and refuses. That proves it on any host, with nothing to install. Where the
-//! toolchain has, or can get, a target that has no std at all, that is built too.
+//! Builds the static library `crates/core/no_std`, which brings a panic handler and an allocator of its own: wherever
+//! `std` is linked as well, rustc finds two panic handlers and refuses. That proves it on any host, with nothing to
+//! install. Where the toolchain has, or can get, a target that has no std at all, that is built too.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{Outcome, cargo, workspace_root};
 
-/// A target for which no std exists. Not x86-64: without vector registers the SHA-256 of that processor does not compile.
+/// A target for which no std exists. Not x86-64: without vector registers the SHA-256 of that processor does not
+/// compile.
 const BARE_TARGET: &str = "riscv64gc-unknown-none-elf";
 
 /// The crate that is built, below the workspace.

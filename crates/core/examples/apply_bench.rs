@@ -158,7 +158,10 @@ fn print_json(figures: &[Figures]) {
     };
     let rows: Vec<_> = figures.iter().map(row).collect();
     println!(
-        r#"{{"keys":{KEYS},"approvals":{APPROVALS},"p50_target_nanos":{APPROVAL_TARGET_NANOS},"bytes_per_key_target":{KEY_TARGET_BYTES},"rows":[{}]}}"#,
+        r#"{{"keys":{KEYS},"approvals":{APPROVALS},{},"rows":[{}]}}"#,
+        format_args!(
+            r#""p50_target_nanos":{APPROVAL_TARGET_NANOS},"bytes_per_key_target":{KEY_TARGET_BYTES}"#
+        ),
         rows.join(",")
     );
 }

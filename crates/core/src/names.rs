@@ -1,7 +1,7 @@
 //! Which key has a name: an index over the records, made from them, and not encoded with them.
 //!
-//! Small on purpose, at sixteen bytes a key: it keeps a hash of the name and the beginning of the key's identity, and the
-//! record itself says whether the name is its own. Nobody trusts the hash.
+//! Small on purpose, at sixteen bytes a key: it keeps a hash of the name and the beginning of the key's identity, and
+//! the record itself says whether the name is its own. Nobody trusts the hash.
 
 use crate::ids::KeyId;
 use crate::key::KeyRecord;

@@ -1,7 +1,7 @@
 //! The conformance suite of EIP-3076 through the rule book: every import, block and attestation of every file.
 //!
-//! The files are not part of this project: `INTERLOCK_EIP3076_DIR` names their folder, `../shared/data/eip3076` beside the
-//! workspace is the default. Without them the test says that it did not run, and fails where it must run.
+//! The files are not part of this project: `INTERLOCK_EIP3076_DIR` names their folder, `../shared/data/eip3076`
+//! beside the workspace is the default. Without them the test says that it did not run, and fails where it must run.
 
 use interlock_chains::ethereum::interchange::{Interchange, InterchangeError};
 use interlock_core::command::AddKey;

@@ -1,6 +1,8 @@
-//! Proof that core needs nothing of `std`: a static library of all of core with a panic handler and an allocator of its own.
+//! Proof that core needs nothing of `std`: a static library of all of core with a panic handler and an allocator of
+//! its own.
 //!
-//! Where any crate below links `std`, there are two panic handlers, and this does not build. It is linked and never run.
+//! Where any crate below links `std`, there are two panic handlers, and this does not build. It is linked and never
+//! run.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -13,8 +15,8 @@ use interlock_core::{ClusterId, Command, LogPosition, State};
 /// Has no memory to give.
 struct Nothing;
 
-// SAFETY: `alloc` always returns null, which the contract of `GlobalAlloc` allows at any time and callers have to treat as
-// memory exhausted. So no block exists that `dealloc` could be called with.
+// SAFETY: `alloc` always returns null, which the contract of `GlobalAlloc` allows at any time and callers have to
+// treat as memory exhausted. So no block exists that `dealloc` could be called with.
 unsafe impl GlobalAlloc for Nothing {
     unsafe fn alloc(&self, _: Layout) -> *mut u8 {
         null_mut()

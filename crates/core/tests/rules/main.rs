@@ -8,7 +8,6 @@ mod encoding;
 mod ethereum;
 mod filepv;
 mod golden;
-mod history;
 mod lock;
 mod oracle;
 mod properties;
