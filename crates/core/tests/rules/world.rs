@@ -4,10 +4,10 @@ use crate::build::{CLUSTER, Machine, holder, key_id};
 use crate::conflict::{Signed, sign};
 use crate::oracle::Oracle;
 use crate::steps::{GiveBack, Message, Step, Verb, Who, command};
-use interlock_core::cometbft::CometbftRecord;
+use interlock_core::cometbft::{CometbftRecord, LastApproved, Position, Step as VoteStep};
 use interlock_core::ethereum::EthereumRecord;
-use interlock_core::generic::GenericRecord;
-use interlock_core::tezos::TezosRecord;
+use interlock_core::generic::{GenericMark, GenericRecord};
+use interlock_core::tezos::{LevelRound, TezosMark, TezosRecord};
 use interlock_core::{
     Action, Command, Epoch, Holder, KeyId, KeyRecord, Rule, State, Verdict, Watermark, Windows,
 };
@@ -190,7 +190,7 @@ impl World {
             GiveBack::Empty => Some(empty(&record.watermark)),
             GiveBack::OtherProtocol => Some(Watermark::Generic(GenericRecord::default())),
             GiveBack::MovedFloor => Some(forged(&record.watermark, beyond - 1)),
-            GiveBack::BeyondWindow => Some(forged(&record.watermark, beyond)),
+            GiveBack::BeyondWindow => Some(ahead(&record.watermark, beyond)),
         }
     }
 
@@ -217,6 +217,26 @@ fn empty(watermark: &Watermark) -> Watermark {
         Watermark::Ethereum(_) => Watermark::Ethereum(EthereumRecord::default()),
         Watermark::Tezos(_) => Watermark::Tezos(TezosRecord::default()),
         Watermark::Generic(_) => Watermark::Generic(GenericRecord::default()),
+    }
+}
+
+/// A watermark with a message that lies beyond the window.
+fn ahead(watermark: &Watermark, height: u64) -> Watermark {
+    match watermark {
+        Watermark::Cometbft(record) => {
+            let position = Position { height, round: 0, step: VoteStep::Precommit };
+            let last = Some(LastApproved { position, content: None });
+            Watermark::Cometbft(CometbftRecord { last, ..record.clone() })
+        }
+        Watermark::Ethereum(record) => Watermark::Ethereum(*record),
+        Watermark::Tezos(record) => {
+            let at = LevelRound { level: u32::try_from(height).unwrap(), round: 0 };
+            Watermark::Tezos(TezosRecord { block: Some(TezosMark { at, payload: None }), ..*record })
+        }
+        Watermark::Generic(record) => {
+            let newest = Some(GenericMark { position: [height, 0, 0], payload: None });
+            Watermark::Generic(GenericRecord { newest, ..*record })
+        }
     }
 }
 
