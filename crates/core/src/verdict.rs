@@ -115,7 +115,7 @@ pub struct Grant {
 }
 
 /// A window, with everything that its holder begins with ([`crate::window`]).
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct Reserved {
     /// The cluster that reserved.
     #[n(0)]

@@ -14,7 +14,7 @@ use crate::intent::{Intent, Judgement, Watermark};
 use crate::verdict::{Approval, Approved, Reserved};
 
 /// The windows of one key in one signer process, from its start to its end.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Windows {
     /// Newest epoch that a window was opened or closed in. Invariant: never falls.
     newest_epoch: Option<Epoch>,

@@ -1,0 +1,70 @@
+//! The page of results, for people and for `docs/spec/results/model.md`.
+
+use crate::plant::Plant;
+use crate::run::{Outcome, check, check_planted};
+use crate::setting::Setting;
+use crate::worlds::{Size, World, setting};
+use std::fmt::Write as _;
+
+fn names(invariants: &[crate::Invariant]) -> String {
+    let names: Vec<&str> = invariants.iter().map(|invariant| invariant.name()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn world_lines(setting: &Setting, outcome: &Outcome) -> String {
+    let steps: Vec<String> = outcome
+        .taken
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(kind, number)| format!("{kind} {number}"))
+        .collect();
+    let rules: Vec<String> = outcome.rules.iter().map(|rule| format!("R{rule}")).collect();
+    format!(
+        "### {}\n\n{}.\n\n- Bounds: {}.\n- Depth {}, {} states, reached {} times, in {:.1} s.\n- Steps: {}.\n- Rules that \
+         decided: {}.\n- Broken: {}.\n\n",
+        setting.name,
+        setting.about,
+        setting.bounds(),
+        outcome.depth,
+        outcome.unique_states,
+        outcome.total_states,
+        outcome.took.as_secs_f64(),
+        steps.join(", "),
+        rules.join(", "),
+        names(&outcome.broken),
+    )
+}
+
+/// Explores everything of a size and describes it. The second value says whether all is as it must be.
+#[must_use]
+pub fn page(size: Size, mut progress: impl FnMut(&str)) -> (String, bool) {
+    let mut good = true;
+    let mut text = String::new();
+    let mut states = 0;
+    for world in World::ALL {
+        let setting = setting(world, size);
+        let outcome = check(setting.clone());
+        let lines = world_lines(&setting, &outcome);
+        progress(&lines);
+        good &= outcome.broken.is_empty();
+        states += outcome.unique_states;
+        text.push_str(&lines);
+    }
+    let mut planted =
+        String::from("| planted bug | in world | breaks first | breaks in any state |\n|---|---|---|---|\n");
+    for plant in Plant::ALL {
+        let setting = Setting::planted(*plant);
+        let outcome = check_planted(setting.clone());
+        let (first, any) = (names(&outcome.broken_first), names(&outcome.broken));
+        let line = format!("| {plant:?}: {} | {} | {first} | {any} |\n", plant.about(), setting.name);
+        progress(&line);
+        good &= outcome.broken_first == [plant.breaks()];
+        planted.push_str(&line);
+    }
+    let mut page = String::new();
+    let total = format!("{states} states in all worlds together.");
+    let Ok(()) = write!(page, "{total}\n\n## Worlds\n\n{text}## Planted bugs\n\n{planted}") else {
+        unreachable!("a string takes all")
+    };
+    (page, good)
+}
