@@ -3,6 +3,7 @@
 use crate::behaviour::GuardModel;
 use crate::operator::Order;
 use crate::plant::Plant;
+use crate::setting::Setting;
 use crate::signer::Crash;
 use crate::world::{Answer, Request, World};
 
@@ -92,6 +93,36 @@ impl Step {
             Self::PinAnew { .. } => Kind::PinAnew,
         }
     }
+}
+
+/// The kinds of step that a world is there to take. One that was not taken proves nothing.
+pub(crate) fn expected(setting: &Setting) -> Vec<Kind> {
+    let budget = setting.budget;
+    let restores = budget.restores > 0;
+    let kinds = [
+        (true, Kind::Ask),
+        (true, Kind::DeliverRequest),
+        (true, Kind::ReceiveAnswer),
+        (budget.asks > 1, Kind::GiveUp),
+        (budget.reserves > 0, Kind::Reserve),
+        (budget.reserves > 0, Kind::SignInWindow),
+        (budget.acquires > 0, Kind::Acquire),
+        (budget.releases > 0, Kind::Release),
+        (budget.handovers > 0, Kind::HandOver),
+        (budget.crashes > 0, Kind::Crash),
+        (budget.crashes > 0, Kind::CrashMarkLost),
+        (budget.losses > 0, Kind::CrashLost),
+        (budget.losses > 0, Kind::Enroll),
+        (budget.freezes > 0, Kind::Freeze),
+        (budget.freezes > 0, Kind::Unfreeze),
+        (budget.imports > 0 || restores, Kind::Import),
+        (budget.adds > 0, Kind::AddKey),
+        (restores, Kind::BackUp),
+        (restores, Kind::Restore),
+        (restores, Kind::Lift),
+        (restores, Kind::PinAnew),
+    ];
+    kinds.into_iter().filter(|(expected, _)| *expected).map(|(_, kind)| kind).collect()
 }
 
 /// Every step that may be open; a step that turns out to change nothing is dropped where it is taken.

@@ -8,7 +8,7 @@ use crate::plant::{Plant, altered};
 use crate::setting::{self, PLACE, add_key, cluster_id, holder};
 use crate::signer::stamp;
 use crate::world::{Answer, Ask, Echo, OwnWindow, Request, Say, Who, World};
-use interlock_core::{Action, Approved, Book, Command, Epoch, KeyRecord, Reserved, Rule, Verdict};
+use interlock_core::{Action, Approved, Book, Command, KeyRecord, Reserved, Rule, Verdict};
 use std::sync::Arc;
 
 /// Delivers a request, for the first time or again.
@@ -20,7 +20,8 @@ pub(crate) fn deliver(model: &GuardModel, world: &mut World, request: &Request) 
 }
 
 fn decide(model: &GuardModel, world: &mut World, request: &Request) -> Verdict {
-    let command = |request: &Request| setting::command(&model.setting, &model.tables, request, &world.lost_height);
+    let command =
+        |request: &Request| setting::command(&model.setting, &model.tables, request, &world.lost_height);
     if model.setting.plant.is_some() || request.ask == Ask::Add {
         let (command, signed) = (command(request), world.signed());
         return apply(model, &mut world.book, &command, signed);
@@ -58,9 +59,12 @@ pub(crate) fn apply(
     let mut book = Book::clone(&**shared);
     let command = before_apply(model, &mut book, command);
     let found = book.key(command.key).cloned();
-    let verdict = book.apply(PLACE, &command);
+    if model.has(Plant::MisreadsRecord) && matches!(command.action, Action::Acquire { .. }) {
+        book = altered(&book, command.key, |record| record.window_height = Some(1));
+    }
+    let mut verdict = book.apply(PLACE, &command);
     if let (Some(found), Some(plant)) = (found, model.setting.plant) {
-        after_apply(plant, &mut book, &command, &found, &verdict);
+        after_apply(plant, &mut book, &command, &found, &mut verdict);
     }
     if **shared.as_ref() != book {
         *shared = Page::new(book);
@@ -86,11 +90,12 @@ fn before_apply(model: &GuardModel, book: &mut Book, command: &Command) -> Comma
 }
 
 /// Alters what the cluster recorded.
-fn after_apply(plant: Plant, book: &mut Book, command: &Command, found: &KeyRecord, verdict: &Verdict) {
+fn after_apply(plant: Plant, book: &mut Book, command: &Command, found: &KeyRecord, verdict: &mut Verdict) {
     let mut alter = |change: &dyn Fn(&mut KeyRecord)| *book = altered(book, command.key, change);
     match (plant, &command.action, verdict) {
-        (Plant::HandoverKeepsEpoch, Action::Handover { .. }, Verdict::Granted(_)) => {
-            alter(&|record| record.epoch = Epoch(found.epoch.0.max(1)));
+        (Plant::HandoverKeepsEpoch, Action::Handover { .. }, Verdict::Granted(grant)) => {
+            alter(&|record| record.epoch = found.epoch);
+            grant.epoch = found.epoch;
         }
         (Plant::HandoverForgetsWindow, Action::Handover { .. }, Verdict::Granted(_)) => {
             alter(&|record| record.watermark = found.watermark.clone());
@@ -102,8 +107,8 @@ fn after_apply(plant: Plant, book: &mut Book, command: &Command, found: &KeyReco
                 }
             });
         }
-        (Plant::ReleaseLeavesWindow, Action::Release { .. }, Verdict::Released { .. }) => {
-            alter(&|record| record.window_height = found.window_height);
+        (Plant::MisreadsRecord, Action::Acquire { .. }, Verdict::Denied(_)) => {
+            alter(&|record| record.clone_from(found));
         }
         _ => {}
     }

@@ -15,13 +15,6 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Ok(only) = std::env::var("ONLY") {
-        for world in interlock_model::WorldName::ALL {
-            let s = interlock_model::setting(world, size);
-            if s.name == only { println!("{} {:?}", s.bounds(), interlock_model::check(s)); }
-        }
-        return ExitCode::SUCCESS;
-    }
     let (page, good) = page(size, |line| eprint!("{line}"));
     println!(
         "# Model checking: results\n\nWritten by `cargo run --release -p interlock-model{flag}`; do not edit.\n"

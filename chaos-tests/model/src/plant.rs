@@ -16,7 +16,7 @@ macro_rules! plants {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The invariant that it breaks first.
+            /// The invariant that catches it, and no other does.
             #[must_use]
             pub fn breaks(self) -> Invariant {
                 match self { $(Self::$name => Invariant::$invariant),* }
@@ -64,8 +64,8 @@ plants! {
     WaitsForSignature => NothingBlocks,
     /// A signer asks for nothing while an earlier request of its own has no known outcome.
     PendingBlocks => NothingBlocks,
-    /// A release leaves a window behind that nobody holds.
-    ReleaseLeavesWindow => NothingBroken,
+    /// The cluster misreads a record while a lease is taken: a window in it that nobody holds.
+    MisreadsRecord => NothingBroken,
 }
 
 /// A book as it is encoded, so that a planted bug of the cluster can alter what no command could.

@@ -21,7 +21,7 @@ fn world_lines(setting: &Setting, outcome: &Outcome) -> String {
     let rules: Vec<String> = outcome.rules.iter().map(|rule| format!("R{rule}")).collect();
     format!(
         "### {}\n\n{}.\n\n- Bounds: {}.\n- Depth {}, {} states, reached {} times, in {:.1} s.\n- Steps: {}.\n- Rules that \
-         decided: {}.\n- Broken: {}.\n\n",
+         decided: {}.\n- Broken: {}. Never taken: {}.\n\n",
         setting.name,
         setting.about,
         setting.bounds(),
@@ -32,6 +32,7 @@ fn world_lines(setting: &Setting, outcome: &Outcome) -> String {
         steps.join(", "),
         rules.join(", "),
         names(&outcome.broken),
+        if outcome.never_taken.is_empty() { "none".to_owned() } else { outcome.never_taken.join(", ") },
     )
 }
 
@@ -46,19 +47,19 @@ pub fn page(size: Size, mut progress: impl FnMut(&str)) -> (String, bool) {
         let outcome = check(setting.clone());
         let lines = world_lines(&setting, &outcome);
         progress(&lines);
-        good &= outcome.broken.is_empty();
+        good &= outcome.broken.is_empty() && outcome.never_taken.is_empty();
         states += outcome.unique_states;
         text.push_str(&lines);
     }
     let mut planted =
-        String::from("| planted bug | in world | breaks first | breaks in any state |\n|---|---|---|---|\n");
+        String::from("| planted bug | world | states | broken in any state |\n|---|---|---|---|\n");
     for plant in Plant::ALL {
         let setting = Setting::planted(*plant);
         let outcome = check_planted(setting.clone());
-        let (first, any) = (names(&outcome.broken_first), names(&outcome.broken));
-        let line = format!("| {plant:?}: {} | {} | {first} | {any} |\n", plant.about(), setting.name);
+        let (states, caught) = (outcome.unique_states, names(&outcome.broken));
+        let line = format!("| {plant:?}: {} | {} | {states} | {caught} |\n", plant.about(), setting.bounds());
         progress(&line);
-        good &= outcome.broken_first == [plant.breaks()];
+        good &= outcome.broken == [plant.breaks()];
         planted.push_str(&line);
     }
     let mut page = String::new();

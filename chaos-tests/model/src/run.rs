@@ -1,6 +1,6 @@
 //! Explores one world to its end and says what was found.
 
-use crate::actions::Kind;
+use crate::actions::{Kind, expected};
 use crate::behaviour::GuardModel;
 use crate::invariants::Invariant;
 use crate::setting::Setting;
@@ -22,6 +22,8 @@ pub struct Outcome {
     pub took: Duration,
     /// How often each kind of step was taken.
     pub taken: Vec<(&'static str, u64)>,
+    /// Kinds of step that this world is there to take, and that were never taken.
+    pub never_taken: Vec<&'static str>,
     /// The rules that decided a verdict, by number.
     pub rules: Vec<u32>,
     /// Invariants that were broken in any state.
@@ -50,7 +52,8 @@ fn explore(setting: Setting, until: HasDiscoveries) -> Outcome {
     let model = checker.model();
     let discoveries = checker.discoveries();
     let found = |invariant: &Invariant| discoveries.contains_key(invariant.name());
-    let taken = Kind::ALL.iter().zip(&model.taken);
+    let taken = |kind: Kind| model.taken[kind as usize].load(Ordering::Relaxed);
+    let never_taken = expected(&model.setting).into_iter().filter(|kind| taken(*kind) == 0);
     let rules = (0..).zip(&model.rules).filter(|(_, number)| number.load(Ordering::Relaxed) > 0);
     let first = model.first.get().copied().unwrap_or(0);
     Outcome {
@@ -58,7 +61,8 @@ fn explore(setting: Setting, until: HasDiscoveries) -> Outcome {
         total_states: checker.state_count(),
         depth: checker.max_depth(),
         took: started.elapsed(),
-        taken: taken.map(|(kind, number)| (kind.text(), number.load(Ordering::Relaxed))).collect(),
+        taken: Kind::ALL.iter().map(|kind| (kind.text(), taken(*kind))).collect(),
+        never_taken: never_taken.map(Kind::text).collect(),
         rules: rules.map(|(rule, _)| rule).collect(),
         broken: Invariant::ALL.into_iter().filter(found).collect(),
         broken_first: Invariant::ALL.into_iter().filter(|one| first & one.bit() != 0).collect(),
