@@ -37,6 +37,7 @@ kinds! {
     Crash "crash",
     CrashMarkLost "crash, pending mark lost",
     CrashLost "crash, watermark lost",
+    Presume "presume a lease",
     Enroll "enroll",
     Freeze "freeze",
     Unfreeze "unfreeze",
@@ -60,6 +61,7 @@ pub(crate) enum Step {
     Release { signer: u8, key: u8 },
     HandOver { key: u8, signer: u8 },
     Crash { signer: u8, how: Crash },
+    Presume { signer: u8, key: u8 },
     Enroll { signer: u8, key: u8 },
     Order { key: u8, order: Order },
     BackUp,
@@ -82,6 +84,7 @@ impl Step {
             Self::Crash { how: Crash::Kept, .. } => Kind::Crash,
             Self::Crash { how: Crash::MarkLost, .. } => Kind::CrashMarkLost,
             Self::Crash { how: Crash::Lost, .. } => Kind::CrashLost,
+            Self::Presume { .. } => Kind::Presume,
             Self::Enroll { .. } => Kind::Enroll,
             Self::Order { order: Order::Freeze, .. } => Kind::Freeze,
             Self::Order { order: Order::Unfreeze, .. } => Kind::Unfreeze,
@@ -113,6 +116,7 @@ pub(crate) fn expected(setting: &Setting) -> Vec<Kind> {
         (budget.crashes > 0, Kind::CrashMarkLost),
         (budget.losses > 0, Kind::CrashLost),
         (budget.losses > 0, Kind::Enroll),
+        (budget.presumptions > 0, Kind::Presume),
         (budget.freezes > 0, Kind::Freeze),
         (budget.freezes > 0, Kind::Unfreeze),
         (budget.imports > 0 || restores, Kind::Import),
@@ -160,8 +164,13 @@ fn of_seat(model: &GuardModel, world: &World, signer: u8, key: u8, steps: &mut V
         if left.releases > 0 {
             steps.push(Step::Release { signer, key });
         }
-    } else if left.acquires > 0 {
-        steps.push(Step::Acquire { signer, key });
+    } else {
+        if left.acquires > 0 {
+            steps.push(Step::Acquire { signer, key });
+        }
+        if left.presumptions > 0 {
+            steps.push(Step::Presume { signer, key });
+        }
     }
     if seat.local.is_none() {
         steps.push(Step::Enroll { signer, key });

@@ -7,7 +7,7 @@ use crate::memo::{Memo, Page};
 use crate::plant::Plant;
 use crate::setting::{PLACE, Setting, Tables, add_key, cluster_id};
 use crate::signer;
-use crate::world::{Answer, Ask, Ghost, Process, Request, Seat, Who, World};
+use crate::world::{Ask, Ghost, Process, Request, Seat, Who, World};
 use crate::{cluster, operator};
 use interlock_core::{Action, Book, Command, KeyId};
 use stateright::{Model, Property};
@@ -99,22 +99,19 @@ impl GuardModel {
             Step::Ask { signer, key, payload } => signer::ask(self, world, signer, key, payload),
             Step::SignUnknown { signer, key } => signer::sign_unknown(self, world, signer, key),
             Step::Deliver(ref request) => Some(cluster::deliver(self, world, request)),
-            Step::Receive(ref answer) => self.receive(world, answer),
+            Step::Receive(ref answer) => signer::receive(self, world, answer),
             Step::Acquire { signer, key } => signer::acquire(self, world, signer, key),
             Step::Reserve { signer, key, height } => signer::reserve(world, signer, key, height),
             Step::Release { signer, key } => signer::release(world, signer, key),
             Step::HandOver { key, signer } => operator::hand_over(self, world, key, signer),
             Step::Crash { signer, how } => signer::crash(self, world, signer, how),
+            Step::Presume { signer, key } => signer::presume(self, world, signer, key),
             Step::Enroll { signer, key } => signer::enroll(self, world, signer, key),
             Step::Order { key, order } => operator::order(self, world, key, order),
             Step::BackUp => operator::back_up(world),
             Step::Restore => operator::restore(self, world),
             Step::PinAnew { signer } => signer::pin_anew(self, world, signer),
         }
-    }
-
-    fn receive(&self, world: &mut World, answer: &Answer) -> Option<Event> {
-        signer::receive(self, world, answer)
     }
 
     fn count(&self, before: &World, step: &Step, event: &Event) {

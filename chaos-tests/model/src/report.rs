@@ -63,7 +63,11 @@ pub fn page(size: Size, mut progress: impl FnMut(&str)) -> (String, bool) {
         planted.push_str(&line);
     }
     let mut page = String::new();
-    let total = format!("{states} states in all worlds together.");
+    let total = format!(
+        "{states} states in all worlds together. Every state within the bounds was visited: nothing is sampled. A step that \
+         changes nothing is counted among the steps, not among the states reached. The bounds say how often each thing may \
+         happen; losses, delays, repetitions and reorderings of messages, and pauses, are not bounded."
+    );
     let Ok(()) = write!(page, "{total}\n\n## Worlds\n\n{text}## Planted bugs\n\n{planted}") else {
         unreachable!("a string takes all")
     };

@@ -29,6 +29,8 @@ pub(crate) struct Budget {
     pub(crate) crashes: u8,
     /// The same, with the local watermark lost.
     pub(crate) losses: u8,
+    /// A signer process takes the lease that it sees for its own, whoever holds it.
+    pub(crate) presumptions: u8,
     /// An operator freezes a key, and unfreezes it.
     pub(crate) freezes: u8,
     /// An operator imports a floor.
@@ -74,6 +76,7 @@ impl Setting {
             handovers,
             crashes,
             losses,
+            presumptions,
             freezes,
             imports,
             adds,
@@ -87,6 +90,7 @@ impl Setting {
             (handovers, "handovers"),
             (crashes, "crashes"),
             (losses, "crashes with the watermark lost"),
+            (presumptions, "leases presumed"),
             (freezes, "freezes"),
             (imports, "imports"),
             (adds, "keys added"),

@@ -185,6 +185,14 @@ fn open_window(model: &GuardModel, seat: &mut Seat, reserved: &Reserved) -> Opti
     Some(Event::Other)
 }
 
+/// Takes the lease of the record for its own: a stale view, a clone, or the process of a signer whose former process held it.
+pub(crate) fn presume(model: &GuardModel, world: &mut World, signer: u8, key: u8) -> Option<Event> {
+    world.left.presumptions = world.left.presumptions.checked_sub(1)?;
+    let epoch = world.book.key(model.tables.key_ids[usize::from(key)])?.epoch.0;
+    world.seat_mut(signer, key).lease = Some(epoch);
+    Some(Event::Other)
+}
+
 /// Asks for a window because a request at this height is there.
 pub(crate) fn reserve(world: &mut World, signer: u8, key: u8, height: u64) -> Option<Event> {
     world.left.reserves = world.left.reserves.checked_sub(1)?;

@@ -63,6 +63,7 @@ const NONE: Budget = Budget {
     handovers: 0,
     crashes: 0,
     losses: 0,
+    presumptions: 0,
     freezes: 0,
     imports: 0,
     adds: 0,
@@ -150,7 +151,7 @@ fn approving(world: World, more: u8) -> Setting {
             "crash",
             "processes die and start again, with and without their local watermark",
             votes(),
-            Budget { asks: 2 + more, handovers: 1 + more, crashes: 1, losses: 1, ..NONE },
+            Budget { asks: 2 + more, handovers: 1, crashes: 1, losses: 1, presumptions: 1, ..NONE },
         ),
         World::Operator => Setting {
             late_orders: true,

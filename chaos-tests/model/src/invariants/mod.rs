@@ -79,6 +79,7 @@ impl Invariant {
 
 /// What happened in a step, as far as an invariant asks.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one exists at a time, and is not kept")]
 pub(crate) enum Event {
     /// The cluster decided about a request; the book before it.
     Applied {

@@ -1,5 +1,6 @@
 //! S3: a new holder has a new and higher epoch, epochs never fall, and nothing is approved or reserved but for the
-//! holder under its epoch.
+//! holder under its epoch, of this cluster. For every height one place decides: the cluster approves nothing while a window is
+//! open, and an operator's change or a restore ends it.
 
 use super::{Event, Taken};
 use crate::setting::holder;
@@ -7,9 +8,19 @@ use crate::world::{Ask, Request};
 use interlock_core::{Book, KeyRecord, Verdict};
 
 pub(super) fn holds(taken: &Taken<'_>) -> bool {
-    let Event::Applied { request, verdict, before } = taken.event else { return true };
+    let (request, verdict, before) = match taken.event {
+        Event::Applied { request, verdict, before } => (request, verdict, before),
+        Event::Restored { .. } => return begins_free(&taken.after.book),
+        _ => return true,
+    };
+    let ours = verdict.is_denied() || request.cluster == taken.before.cluster;
     let rises = before.keys().all(|(key, was)| taken.after.book.key(key).is_some_and(|is| follows(was, is)));
-    rises && asked_by_holder(taken, request, verdict, before)
+    ours && rises && asked_by_holder(taken, request, verdict, before)
+}
+
+/// Nobody holds a key of a restored cluster.
+fn begins_free(book: &Book) -> bool {
+    book.keys().all(|(_, record)| record.holder.is_none() && record.window_height.is_none())
 }
 
 fn follows(was: &KeyRecord, is: &KeyRecord) -> bool {
@@ -18,13 +29,19 @@ fn follows(was: &KeyRecord, is: &KeyRecord) -> bool {
 }
 
 fn asked_by_holder(taken: &Taken<'_>, request: &Request, verdict: &Verdict, before: &Book) -> bool {
-    if !matches!(verdict, Verdict::Approved(_) | Verdict::Reserved(_)) {
-        return true;
+    let id = taken.model.tables.key_ids[usize::from(request.key)];
+    match verdict {
+        Verdict::Approved(_) | Verdict::Reserved(_) => {}
+        Verdict::Changed { .. } => {
+            return taken.after.book.key(id).is_none_or(|record| record.window_height.is_none());
+        }
+        _ => return true,
     }
     let (Ask::Approve { from, epoch, .. } | Ask::Reserve { from, epoch, .. }) = &request.ask else {
         return false;
     };
     // A record that was not there before the request is the business of S6.
-    let Some(record) = before.key(taken.model.tables.key_ids[usize::from(request.key)]) else { return true };
-    record.holder == Some(holder(*from)) && record.epoch.0 == *epoch
+    let Some(record) = before.key(id) else { return true };
+    let one_place = record.window_height.is_none() || matches!(verdict, Verdict::Reserved(_));
+    one_place && record.holder == Some(holder(*from)) && record.epoch.0 == *epoch
 }
