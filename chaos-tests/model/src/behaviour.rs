@@ -67,7 +67,8 @@ impl GuardModel {
         Process { who: Who { signer, incarnation: 1 }, cluster: 0, seats: seats.collect() }
     }
 
-    /// Nothing was signed yet; every signer is enrolled, and the first one has just taken the lease of the first keys.
+    /// Nothing was signed yet; every signer is enrolled, and the first one has just taken the lease of the
+    /// first keys.
     fn start(&self) -> World {
         let book = self.book();
         let processes =

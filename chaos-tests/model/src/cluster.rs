@@ -1,5 +1,5 @@
-//! The cluster: one request is applied to the book, and the verdict becomes an answer. A majority that commits, or none
-//! at all: what is not applied was lost.
+//! The cluster: one request is applied to the book, and the verdict becomes an answer. A majority that
+//! commits, or none at all: what is not applied was lost.
 
 use crate::behaviour::GuardModel;
 use crate::invariants::Event;

@@ -1,8 +1,9 @@
-//! The signer's own watermark (S7), after `crates/signer/src/watermark.rs`: one mark signed and one pending per kind of
-//! message, a floor, and for a window its last height.
+//! The signer's own watermark (S7), after `crates/signer/src/watermark.rs`: one mark signed and one pending
+//! per kind of message, a floor, and for a window its last height.
 //!
-//! A mark that was signed is written lazily there; until then it stands on disk as pending, which counts the same. So one
-//! copy is enough here, and a crash either keeps it or loses the pending mark of the request under way.
+//! A mark that was signed is written lazily there; until then it stands on disk as pending, which counts the
+//! same. So one copy is enough here, and a crash either keeps it or loses the pending mark of the request
+//! under way.
 
 use interlock_core::cometbft::Position as CometbftPosition;
 use interlock_core::{Digest, Position, Watermark};

@@ -1,4 +1,5 @@
-//! `cargo run --release -p interlock-model -- [--large]`: explores every world and prints the page of results.
+//! `cargo run --release -p interlock-model -- [--large]`: explores every world and prints the page of
+//! results.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool for developers prints")]
 
 use interlock_model::{Size, page};

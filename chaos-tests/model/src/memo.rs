@@ -1,5 +1,5 @@
-//! What the book said before to the same question: verdicts are a function of book and command, so each is computed
-//! once. Most of a world's states share few books.
+//! What the book said before to the same question: verdicts are a function of book and command, so each is
+//! computed once. Most of a world's states share few books.
 //!
 //! Not used with a planted bug in the cluster, whose answers may depend on more.
 

@@ -1,4 +1,5 @@
-//! What the failure detector and operators do. Each command carries what its sender saw, and may arrive late or again.
+//! What the failure detector and operators do. Each command carries what its sender saw, and may arrive late
+//! or again.
 
 use crate::behaviour::GuardModel;
 use crate::cluster;
@@ -24,8 +25,8 @@ fn record<'a>(model: &GuardModel, world: &'a World, key: u8) -> Option<&'a KeyRe
     world.book.key(model.tables.key_ids[usize::from(key)])
 }
 
-/// Sends a command about leases or settings: it arrives at any time and any number of times where the world has late orders, else at
-/// once and once.
+/// Sends a command about leases or settings: it arrives at any time and any number of times where the world
+/// has late orders, else at once and once.
 pub(crate) fn issue(model: &GuardModel, world: &mut World, key: u8, ask: Ask) -> Event {
     if model.setting.late_orders {
         world.send(world.cluster, key, ask);
@@ -94,8 +95,8 @@ pub(crate) fn back_up(world: &mut World) -> Option<Event> {
     Some(Event::Other)
 }
 
-/// The cluster is lost for good and a new one is made of the backup. The signers know nothing of it, and their windows
-/// and the answers under way are as good as before.
+/// The cluster is lost for good and a new one is made of the backup. The signers know nothing of it, and
+/// their windows and the answers under way are as good as before.
 pub(crate) fn restore(model: &GuardModel, world: &mut World) -> Option<Event> {
     let backup = world.backup.take()?;
     world.left.restores = world.left.restores.checked_sub(1)?;

@@ -1,5 +1,5 @@
-//! Planted bugs: one wrong behaviour of a signer, the cluster or an operator each. No invariant is worth anything until
-//! it has caught one.
+//! Planted bugs: one wrong behaviour of a signer, the cluster or an operator each. No invariant is worth
+//! anything until it has caught one.
 
 use crate::invariants::Invariant;
 use interlock_core::{Book, ClusterId, KeyId, KeyName, KeyRecord};

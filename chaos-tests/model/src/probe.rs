@@ -1,7 +1,9 @@
-//! The question of the liveness invariant, asked in every state: if all faults ended here, could a later height be signed?
+//! The question of the liveness invariant, asked in every state: if all faults ended here, could a later
+//! height be signed?
 //!
-//! Answered by doing it, on a copy: an operator ends what only an operator ends (a freeze, a quarantine), each process in turn is
-//! handed the lease afresh, and asks at the next height, through its own local veto and the cluster.
+//! Answered by doing it, on a copy: an operator ends what only an operator ends (a freeze, a quarantine),
+//! each process in turn is handed the lease afresh, and asks at the next height, through its own local veto
+//! and the cluster.
 
 use crate::behaviour::GuardModel;
 use crate::cluster::apply;

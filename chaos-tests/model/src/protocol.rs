@@ -1,7 +1,8 @@
-//! Payloads of the chains in the worlds, and what conflicts on them, written down without a look at the rule book.
+//! Payloads of the chains in the worlds, and what conflicts on them, written down without a look at the rule
+//! book.
 //!
-//! Three chains, because the rules know three shapes of position: a line with a lock (CometBFT), a line (generic), and
-//! two kinds side by side of which one can surround (Ethereum).
+//! Three chains, because the rules know three shapes of position: a line with a lock (CometBFT), a line
+//! (generic), and two kinds side by side of which one can surround (Ethereum).
 
 use interlock_core::cometbft::{
     CometbftClaim, CometbftIntent, Position as CometbftPosition, Step, Timestamp,

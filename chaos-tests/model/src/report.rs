@@ -6,6 +6,15 @@ use crate::setting::Setting;
 use crate::worlds::{Size, World, setting};
 use std::fmt::Write as _;
 
+const INTRODUCTION: &str = "\
+Every state within the bounds was visited: nothing is sampled. What the worlds are made of, and what is merged in
+them, stands in `chaos-tests/model/src/lib.rs`. The bounds say how often each thing may happen; losses, delays,
+repetitions and reorderings of messages, and pauses, are not bounded. A step that changes nothing is counted among
+the steps, not among the states reached.
+
+With each planted bug the whole of a world is explored, short of what lies behind a broken invariant.
+";
+
 fn names(invariants: &[crate::Invariant]) -> String {
     let names: Vec<&str> = invariants.iter().map(|invariant| invariant.name()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
@@ -20,8 +29,8 @@ fn world_lines(setting: &Setting, outcome: &Outcome) -> String {
         .collect();
     let rules: Vec<String> = outcome.rules.iter().map(|rule| format!("R{rule}")).collect();
     format!(
-        "### {}\n\n{}.\n\n- Bounds: {}.\n- Depth {}, {} states, reached {} times, in {:.1} s.\n- Steps: {}.\n- Rules that \
-         decided: {}.\n- Broken: {}. Never taken: {}.\n\n",
+        "### {}\n\n{}.\n\n- Bounds: {}.\n- Depth {}, {} states, reached {} times, in {:.1} s.\n\
+         - Steps: {}.\n- Rules that decided: {}.\n- Broken: {}. Never taken: {}.\n\n",
         setting.name,
         setting.about,
         setting.bounds(),
@@ -63,12 +72,9 @@ pub fn page(size: Size, mut progress: impl FnMut(&str)) -> (String, bool) {
         planted.push_str(&line);
     }
     let mut page = String::new();
-    let total = format!(
-        "{states} states in all worlds together. Every state within the bounds was visited: nothing is sampled. A step that \
-         changes nothing is counted among the steps, not among the states reached. The bounds say how often each thing may \
-         happen; losses, delays, repetitions and reorderings of messages, and pauses, are not bounded."
-    );
-    let Ok(()) = write!(page, "{total}\n\n## Worlds\n\n{text}## Planted bugs\n\n{planted}") else {
+    let total = format!("{states} states in all worlds together.");
+    let Ok(()) = write!(page, "{INTRODUCTION}\n{total}\n\n## Worlds\n\n{text}## Planted bugs\n\n{planted}")
+    else {
         unreachable!("a string takes all")
     };
     (page, good)

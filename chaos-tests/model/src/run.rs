@@ -34,7 +34,8 @@ pub struct Outcome {
     pub example: Option<String>,
 }
 
-/// Explores a world until an invariant breaks, or to its end. On one thread, so that states come in the order of their depth.
+/// Explores a world until an invariant breaks, or to its end. On one thread, so that states come in the order
+/// of their depth.
 #[must_use]
 pub fn check(setting: Setting) -> Outcome {
     explore(setting, HasDiscoveries::Any)

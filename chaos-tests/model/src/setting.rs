@@ -57,8 +57,8 @@ pub struct Setting {
     pub(crate) window_heights: u64,
     /// What an operator may import as a floor.
     pub(crate) import_height: u64,
-    /// Whether handovers, acquisitions and an operator's commands arrive late and repeatedly, as every request of the sign path
-    /// does in every world.
+    /// Whether handovers, acquisitions and an operator's commands arrive late and repeatedly, as every
+    /// request of the sign path does in every world.
     pub(crate) late_orders: bool,
     pub(crate) budget: Budget,
     pub(crate) plant: Option<Plant>,
@@ -89,7 +89,7 @@ impl Setting {
             (reserves, "reserves"),
             (handovers, "handovers"),
             (crashes, "crashes"),
-            (losses, "crashes with the watermark lost"),
+            (losses, "crashes that lose the watermark"),
             (presumptions, "leases presumed"),
             (freezes, "freezes"),
             (imports, "imports"),
@@ -97,12 +97,12 @@ impl Setting {
             (restores, "restores"),
         ];
         let listed = budgets.into_iter().filter(|(number, _)| *number > 0);
-        let listed: Vec<String> = listed.map(|(number, what)| format!("{number} {what}")).collect();
+        let listed: Vec<String> = listed.map(|(number, what)| format!("{what} {number}")).collect();
         let keys = self.keys + self.keys_later;
         let positions: std::collections::BTreeSet<Position> =
             self.payloads.iter().map(|payload| payload.position).collect();
         format!(
-            "{} signers, {keys} keys, {} payloads at {} positions, windows of {}{}; at most {}",
+            "signers: {}, keys: {keys}, payloads: {} at {} positions, windows: {} heights{}; at most: {}",
             self.signers,
             self.payloads.len(),
             positions.len(),
@@ -195,7 +195,8 @@ impl Tables {
     }
 }
 
-/// The same payload with another timestamp is a conflict too: an approval that repeats carries the recorded one.
+/// The same payload with another timestamp is a conflict too: an approval that repeats carries the recorded
+/// one.
 fn are_in_conflict(setting: &Setting, one: (u8, u8, u8), other: (u8, u8, u8)) -> bool {
     let of = |payload: u8| setting.payloads[usize::from(payload)];
     let same_payload_other_stamp = one.1 == other.1 && one.2 != other.2;

@@ -1,7 +1,9 @@
-//! What a signer process does: ask, sign, time out, reserve, release, restart, enrol. After `crates/signer`'s sign path.
+//! What a signer process does: ask, sign, time out, reserve, release, restart, enrol. After `crates/signer`'s
+//! sign path.
 //!
-//! Order of an honest request: local veto, lease, pending mark on disk together with the request, an answer that echoes the
-//! request in every field, signature. Inside a window: local veto, rules in memory, signature.
+//! Order of an honest request: local veto, lease, pending mark on disk together with the request, an answer
+//! that echoes the request in every field, signature. Inside a window: local veto, rules in memory,
+//! signature.
 
 use crate::behaviour::GuardModel;
 use crate::invariants::Event;
@@ -108,8 +110,9 @@ fn sign(model: &GuardModel, world: &mut World, seat: (u8, u8), what: (u8, u8), b
     Event::Signed { signer, key, payload, basis }
 }
 
-/// A planted bug: the request has no answer in time, and is signed. An honest signer does nothing then, so that there is no
-/// step for it: its request is given up when the next one is made, with the mark still pending, because it was perhaps approved.
+/// A planted bug: the request has no answer in time, and is signed. An honest signer does nothing then, so
+/// that there is no step for it: its request is given up when the next one is made, with the mark still
+/// pending, because it was perhaps approved.
 pub(crate) fn sign_unknown(model: &GuardModel, world: &mut World, signer: u8, key: u8) -> Option<Event> {
     let call = world.seat_mut(signer, key).call.take()?;
     let own = stamp(model.tables.intent(signer, call.payload).timestamp());
@@ -185,7 +188,8 @@ fn open_window(model: &GuardModel, seat: &mut Seat, reserved: &Reserved) -> Opti
     Some(Event::Other)
 }
 
-/// Takes the lease of the record for its own: a stale view, a clone, or the process of a signer whose former process held it.
+/// Takes the lease of the record for its own: a stale view, a clone, or the process of a signer whose former
+/// process held it.
 pub(crate) fn presume(model: &GuardModel, world: &mut World, signer: u8, key: u8) -> Option<Event> {
     world.left.presumptions = world.left.presumptions.checked_sub(1)?;
     let epoch = world.book.key(model.tables.key_ids[usize::from(key)])?.epoch.0;
@@ -272,7 +276,8 @@ pub(crate) fn enroll(model: &GuardModel, world: &mut World, signer: u8, key: u8)
     Some(Event::Other)
 }
 
-/// An operator pins a signer to the restored cluster: the old state is moved away, and a new process enrolled.
+/// An operator pins a signer to the restored cluster: the old state is moved away, and a new process
+/// enrolled.
 pub(crate) fn pin_anew(model: &GuardModel, world: &mut World, signer: u8) -> Option<Event> {
     let book = Arc::clone(&world.book);
     let current = world.cluster;

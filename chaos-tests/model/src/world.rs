@@ -1,6 +1,8 @@
-//! One state of the world: the cluster, the signer processes, the network, and the ghost that remembers what really happened.
+//! One state of the world: the cluster, the signer processes, the network, and the ghost that remembers what
+//! really happened.
 //!
-//! Everything that many states share lies behind an `Arc`; two states are one when they are equal, however they came about.
+//! Everything that many states share lies behind an `Arc`; two states are one when they are equal, however
+//! they came about.
 
 use crate::cluster::Signed;
 use crate::local::{Attempt, Local};
@@ -26,8 +28,8 @@ pub(crate) struct World {
     pub(crate) cluster: u8,
     pub(crate) book: Arc<Page>,
     pub(crate) backup: Option<Arc<Page>>,
-    /// By key, what the lost cluster's signers may have signed up to: what an operator learns from the chain, with the largest
-    /// window on top. Empty before a restore.
+    /// By key, what the lost cluster's signers may have signed up to: what an operator learns from the chain,
+    /// with the largest window on top. Empty before a restore.
     pub(crate) lost_height: Vec<u64>,
     /// By signer, the process that runs now.
     pub(crate) processes: Vec<Arc<Process>>,

@@ -1,4 +1,5 @@
-//! The worlds that are explored. Small ones run with the tests, large ones by hand; what is in each is printed with its result.
+//! The worlds that are explored. Small ones run with the tests, large ones by hand; what is in each is
+//! printed with its result.
 
 use crate::plant::Plant;
 use crate::protocol::{Chain, Payload, attestation, block, generic, vote};
@@ -129,7 +130,7 @@ pub fn setting(world: World, size: Size) -> Setting {
                 "ethereum",
                 "blocks and attestations, surround votes among them",
                 duties(),
-                Budget { asks: 3 + more, handovers: 1, imports: 1, losses: more, ..NONE },
+                Budget { asks: 3 + more, handovers: 1, imports: 1, ..NONE },
             )
         },
         World::Generic => Setting {
@@ -168,14 +169,14 @@ fn approving(world: World, more: u8) -> Setting {
                 "three signers",
                 "three signers, handovers among them, right and wrong",
                 vec![vote(1, 0, Prevote, 0), vote(1, 0, Prevote, 1), vote(2, 0, Prevote, 0)],
-                Budget { asks: 3 + more, handovers: 2, crashes: more, ..NONE },
+                Budget { asks: 3 + more, handovers: 2, ..NONE },
             )
         },
         _ => base(
             "approve",
             "every payload approved by the cluster; leases handed over, released and taken",
             votes(),
-            Budget { asks: 3 + more, acquires: 1, releases: 1, handovers: 1 + more, ..NONE },
+            Budget { asks: 3 + more, acquires: 1, releases: 1, handovers: 1, ..NONE },
         ),
     }
 }
@@ -206,7 +207,7 @@ fn clusters(world: World, more: u8) -> Setting {
                 "restore",
                 "the cluster is lost and restored from an older backup, while its signers live on",
                 vec![vote(1, 0, Prevote, 0), vote(1, 0, Prevote, 1)],
-                Budget { asks: 2 + more, reserves: 1, handovers: 1, restores: 1, losses: more, ..NONE },
+                Budget { asks: 2 + more, reserves: 1, handovers: 1, restores: 1, ..NONE },
             )
         },
         _ => Setting {
@@ -222,7 +223,8 @@ fn clusters(world: World, more: u8) -> Setting {
 }
 
 impl Setting {
-    /// The world in which a planted bug shows: just enough for it, so that all of it is explored, with the bug, in a moment.
+    /// The world in which a planted bug shows: just enough for it, so that all of it is explored, with the
+    /// bug, in a moment.
     #[must_use]
     pub fn planted(plant: Plant) -> Self {
         let budget = planted_budget(plant);

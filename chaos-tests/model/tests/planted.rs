@@ -1,5 +1,5 @@
-//! Each invariant bites: with a bug planted in a signer, the cluster or an operator, the whole of a small world is explored, and
-//! exactly the one invariant that the bug is about breaks.
+//! Each invariant bites: with a bug planted in a signer, the cluster or an operator, the whole of a small
+//! world is explored, and exactly the one invariant that the bug is about breaks.
 
 use interlock_model::{Plant, Setting, check_planted};
 

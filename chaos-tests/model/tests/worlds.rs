@@ -1,4 +1,5 @@
-//! Every state of each small world: no invariant breaks, and every kind of step that the world is there for was taken.
+//! Every state of each small world: no invariant breaks, and every kind of step that the world is there for
+//! was taken.
 #![allow(clippy::print_stdout, reason = "bounds and counts belong to the result; `--nocapture` shows them")]
 
 use interlock_model::{Size, WorldName, check, setting};

@@ -1,4 +1,5 @@
-//! S6: for a key that nobody added nothing is done but adding it, and a signer without a local watermark neither asks nor signs.
+//! S6: for a key that nobody added nothing is done but adding it, and a signer without a local watermark
+//! neither asks nor signs.
 
 use super::{Event, Taken};
 use crate::world::Ask;

@@ -1,5 +1,5 @@
-//! S2: a signature follows the committed approval of its payload in the signer's own cluster, or lies inside a committed
-//! window of that very process that was not given back.
+//! S2: a signature follows the committed approval of its payload in the signer's own cluster, or lies inside
+//! a committed window of that very process that was not given back.
 
 use super::{Event, Taken};
 use crate::signer::Basis;

@@ -1,5 +1,5 @@
-//! What must hold, one file each. A step is judged when it is taken, by the world before and after it; the liveness
-//! invariant is judged in every state.
+//! What must hold, one file each. A step is judged when it is taken, by the world before and after it; the
+//! liveness invariant is judged in every state.
 //!
 //! | invariant | file | of `docs/spec/rules.md` |
 //! |---|---|---|

@@ -1,5 +1,6 @@
-//! S4: no step lowers what a record says was approved or is excluded, nor replaces it; and but for a window that its holder
-//! gives back, none lowers the height that may have been signed. Compared here part by part, without the rule book's own comparison.
+//! S4: no step lowers what a record says was approved or is excluded, nor replaces it; and but for a window
+//! that its holder gives back, none lowers the height that may have been signed. Compared here part by part,
+//! without the rule book's own comparison.
 
 use super::{Event, Taken};
 use interlock_core::{Book, KeyRecord, Position, Verdict, Watermark};

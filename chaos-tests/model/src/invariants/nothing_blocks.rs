@@ -1,5 +1,6 @@
-//! Liveness: whatever was approved and never signed, asked and never answered, reserved and abandoned: in every state, each
-//! enrolled process that is handed the lease afresh gets a later height approved, and its own watermark lets it ask.
+//! Liveness: whatever was approved and never signed, asked and never answered, reserved and abandoned: in
+//! every state, each enrolled process that is handed the lease afresh gets a later height approved, and its
+//! own watermark lets it ask.
 
 use super::Invariant;
 use crate::behaviour::{GuardModel, kept};

@@ -1,6 +1,6 @@
-//! S3: a new holder has a new and higher epoch, epochs never fall, and nothing is approved or reserved but for the
-//! holder under its epoch, of this cluster. For every height one place decides: the cluster approves nothing while a window is
-//! open, and an operator's change or a restore ends it.
+//! S3: a new holder has a new and higher epoch, epochs never fall, and nothing is approved or reserved but
+//! for the holder under its epoch, of this cluster. For every height one place decides: the cluster approves
+//! nothing while a window is open, and an operator's change or a restore ends it.
 
 use super::{Event, Taken};
 use crate::setting::holder;
