@@ -40,7 +40,7 @@ const TOYCHAIN: &str = "interlock-toychain";
 const TESTKIT: &str = "interlock-testkit";
 const CLI: &str = "interlock-cli";
 
-const ARROWS: [Arrow; 14] = [
+const ARROWS: [Arrow; 15] = [
     arrow(CORE, &[], &[]),
     arrow(CHAINS, &[CORE, PRIVVAL], &[TESTKIT]),
     arrow(PRIVVAL, &[], &[TESTKIT]),
@@ -58,6 +58,7 @@ const ARROWS: [Arrow; 14] = [
         &[CORE, TESTKIT],
         &[CORE, NODE, CLIENT, SIGNER, STORE, DISK, PROTO, PRIVVAL, TOYCHAIN, TESTKIT],
     ),
+    arrow("interlock-model", &[CORE], &[]),
     arrow("xtask", &[TESTKIT], &[]),
 ];
 
