@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use interlock_core::command::AddKey;
 use interlock_core::{
-    Action, AuditChain, ChainId, ChainIdentity, ClusterId, Command, Epoch, Holder, Incarnation, KeyId,
-    KeyName, LogPosition, Policy, PublicKey, SignerId, State,
+    Action, ChainId, ChainIdentity, ClusterId, Command, Epoch, Holder, Incarnation, KeyId, KeyName,
+    LogPosition, Policy, PublicKey, SignerId, State,
 };
 use interlock_disk::Disk;
 use interlock_store::{
@@ -18,6 +19,8 @@ use openraft::storage::RaftLogStorage as _;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 const NODE_ID: u64 = 1;
+/// No condition takes this long unless it never comes.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What a log holds.
 #[derive(Clone, Default, PartialEq)]
@@ -143,7 +146,22 @@ pub(crate) fn replay<'a>(entries: impl Iterator<Item = &'a Entry>) -> (State, Ve
     (state, records)
 }
 
-/// The chain of a state, short enough to print.
-pub(crate) fn chain_text(chain: &AuditChain) -> String {
-    format!("{chain:?}")
+/// The newest records of the trail, once its thread has written up to `newest`.
+pub(crate) fn settled(
+    store: &Store,
+    newest: Option<LogPosition>,
+    count: usize,
+) -> Result<Vec<AuditRecord>, String> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let records = store.audit.tail(count).map_err(|error| error.to_string())?;
+        let last = records.last().map(|record| record.at);
+        if last >= newest {
+            return Ok(records);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the trail ends with {last:?}, it must reach {newest:?}"));
+        }
+        std::thread::yield_now();
+    }
 }

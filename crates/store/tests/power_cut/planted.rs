@@ -12,7 +12,7 @@ use interlock_disk::{DirectoryLock, Disk, DiskError, DiskFile, LockError};
 pub(crate) enum Planted {
     /// Nothing.
     None,
-    /// Each sync of a file answers at once and is carried out later, with the next one.
+    /// Each sync of a log file answers at once and is carried out later, with the next one.
     AcknowledgeBeforeSync,
     /// Directories are never synced.
     NoDirectorySync,
@@ -62,11 +62,12 @@ impl fmt::Debug for LyingDisk {
 }
 
 impl LyingDisk {
-    fn file(&self, honest: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        match self.planted {
-            Planted::AcknowledgeBeforeSync => Box::new(LateFile { honest, owed: AtomicBool::new(false) }),
-            Planted::None | Planted::NoDirectorySync | Planted::Sled => honest,
+    fn file(&self, path: &Path, honest: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        let is_log = path.parent().is_some_and(|directory| directory.ends_with("log"));
+        if is_log && self.planted == Planted::AcknowledgeBeforeSync {
+            return Box::new(LateFile { honest, owed: AtomicBool::new(false) });
         }
+        honest
     }
 }
 
@@ -80,11 +81,11 @@ impl Disk for LyingDisk {
     }
 
     fn create(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
-        self.honest.create(path).map(|file| self.file(file))
+        self.honest.create(path).map(|file| self.file(path, file))
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
-        self.honest.open(path).map(|file| self.file(file))
+        self.honest.open(path).map(|file| self.file(path, file))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {

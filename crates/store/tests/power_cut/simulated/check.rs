@@ -1,16 +1,11 @@
 //! What must hold after a crash. Each function checks one part of the store.
 
-use std::time::{Duration, Instant};
-
 use interlock_store::{AuditRecord, LogId, PeerRefused, Store};
 use openraft::StorageHelper;
 use openraft::storage::{RaftLogStorage as _, RaftStateMachine as _};
 
 use super::life::Life;
-use crate::common::LogContents;
-
-/// No condition takes this long unless it never comes.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::common::{LogContents, settled};
 
 impl Life {
     /// Starts, checks log and snapshot, starts again, often after another cut: the same must be there, and the rest too.
@@ -30,7 +25,7 @@ impl Life {
         }
         self.model.begin(log, snapshot);
         self.check_state(&mut store).await?;
-        self.check_trail(&store).await?;
+        self.check_trail(&store)?;
         self.check_peers(&store)?;
         let log = LogContents::read(&mut store).await.map_err(|error| error.to_string())?;
         self.model.begin(log, snapshot);
@@ -94,11 +89,11 @@ impl Life {
     }
 
     /// Every applied item is in the trail once, but for those that came inside a snapshot of another node.
-    async fn check_trail(&self, store: &Store) -> Result<(), String> {
+    fn check_trail(&self, store: &Store) -> Result<(), String> {
         let (_, expected) = self.model.reference(self.model.next_to_apply());
         let must = |record: &&AuditRecord| !self.model.inside_snapshots.contains(&record.at.log_index);
         let newest = expected.iter().rev().find(must).map(|record| record.at);
-        let found = settled(store, newest).await?;
+        let found = settled(store, newest, usize::MAX)?;
         let mut rest = expected.iter();
         for record in &found {
             // What is passed over is lacking.
@@ -119,24 +114,5 @@ impl Life {
             }
         }
         Ok(())
-    }
-}
-
-/// The trail, once its thread has written up to `newest`.
-async fn settled(
-    store: &Store,
-    newest: Option<interlock_core::LogPosition>,
-) -> Result<Vec<AuditRecord>, String> {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let records = store.audit.tail(usize::MAX).map_err(|error| error.to_string())?;
-        let last = records.last().map(|record| record.at);
-        if last >= newest {
-            return Ok(records);
-        }
-        if Instant::now() > deadline {
-            return Err(format!("the trail ends with {last:?}, it must reach {newest:?}"));
-        }
-        tokio::task::yield_now().await;
     }
 }
