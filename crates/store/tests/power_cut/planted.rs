@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use interlock_disk::{DirectoryLock, Disk, DiskError, DiskFile, LockError};
 
@@ -12,7 +12,7 @@ use interlock_disk::{DirectoryLock, Disk, DiskError, DiskFile, LockError};
 pub(crate) enum Planted {
     /// Nothing.
     None,
-    /// Each sync of a log file answers at once and is carried out later, with the next one.
+    /// A sync of a log file answers at once, and is carried out some answers later.
     AcknowledgeBeforeSync,
     /// Directories are never synced.
     NoDirectorySync,
@@ -65,7 +65,7 @@ impl LyingDisk {
     fn file(&self, path: &Path, honest: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
         let is_log = path.parent().is_some_and(|directory| directory.ends_with("log"));
         if is_log && self.planted == Planted::AcknowledgeBeforeSync {
-            return Box::new(LateFile { honest, owed: AtomicBool::new(false) });
+            return Box::new(LateFile { honest, answered: AtomicU64::new(0) });
         }
         honest
     }
@@ -105,18 +105,14 @@ impl Disk for LyingDisk {
     }
 }
 
-/// A file whose syncs come one too late: what was written before a sync is synced by the next one.
+/// So many syncs are answered before one is carried out.
+const ANSWERS_AHEAD: u64 = 4;
+
+/// A file that answers before it syncs.
 #[derive(Debug)]
 struct LateFile {
     honest: Box<dyn DiskFile>,
-    owed: AtomicBool,
-}
-
-impl LateFile {
-    /// The sync that was answered for earlier. It comes before anything else is written.
-    fn pay(&self) -> Result<(), DiskError> {
-        if self.owed.swap(false, Ordering::SeqCst) { self.honest.sync_data() } else { Ok(()) }
-    }
+    answered: AtomicU64,
 }
 
 impl DiskFile for LateFile {
@@ -125,7 +121,6 @@ impl DiskFile for LateFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        self.pay()?;
         self.honest.write_at(offset, bytes)
     }
 
@@ -134,12 +129,11 @@ impl DiskFile for LateFile {
     }
 
     fn set_size(&self, size: u64) -> Result<(), DiskError> {
-        self.pay()?;
         self.honest.set_size(size)
     }
 
     fn sync_data(&self) -> Result<(), DiskError> {
-        self.owed.store(true, Ordering::SeqCst);
-        Ok(())
+        let answered = self.answered.fetch_add(1, Ordering::SeqCst) + 1;
+        if answered.is_multiple_of(ANSWERS_AHEAD) { self.honest.sync_data() } else { Ok(()) }
     }
 }
