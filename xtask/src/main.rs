@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool for developers prints")]
 
 mod deny;
+mod power_cut;
 mod real_chain;
 mod suite;
 mod tidy;
@@ -20,6 +21,10 @@ usage: cargo xtask TASK
   test [--require-chains]    everything that decides whether a change is good: format, lints, documentation, tidy,
                              tests, real chains. --require-chains makes a chain that did not run an error.
   real-chain [--release]     a real CometBFT network signs through the guard while parts of it are killed; one JSON line
+  power-cut --cuts N --kills N
+                             power cuts on a strict disk in memory, on ext4 and on xfs, and kill -9 of guard nodes under
+                             load: nothing acknowledged is lost. Also --file-system-cuts N, --layers A,B, --seed N,
+                             --prove (planted bugs are noticed), --output json|table
   tidy                       style and structure rules that neither the compiler nor clippy checks
   deny                       licences, advisories and banned crates (needs cargo-deny)
   help                       this text
@@ -33,6 +38,7 @@ fn main() -> ExitCode {
         ["test", "--require-chains"] => suite::run(true),
         ["real-chain"] => real_chain::run(false),
         ["real-chain", "--release"] => real_chain::run(true),
+        ["power-cut", options @ ..] => power_cut::run(options),
         ["tidy"] => tidy::run(),
         ["deny"] => deny::run(),
         ["help" | "--help" | "-h"] => {

@@ -105,10 +105,9 @@ impl Store {
         options.wal.check()?;
         let (identity, lock) = identity::open(disk.as_ref(), path, expected)?;
         let lock = Arc::new(lock);
-        // A process that died between a rename and its sync left names that a power cut would still undo, and what is
-        // known from here on is relied on. Log and snapshot do the same for theirs.
+        // A process that died between a rename and its sync left a name that a power cut would still undo; what is read
+        // from here on is relied on. Log and snapshots do the same for theirs.
         disk.sync_dir(path)?;
-        disk.sync_dir(&path.join(AUDIT_DIRECTORY))?;
         let peers = PeerBook::open(Arc::clone(&disk), path)?;
         let fatal = Fatal::new(options.on_fatal.clone());
         let (snapshots, state) =

@@ -12,15 +12,19 @@ use interlock_core::{
 use interlock_disk::Disk;
 use interlock_store::{
     AuditOptions, AuditRecord, Batch, Entry, Expected, FatalHook, FormatError, FormatSpec, FoundingMember,
-    LeaderId, LogId, Payload, Store, StoreOpenError, StoreOptions, Vote, WalOptions, format,
+    LeaderId, LogId, Payload, Store, StoreOpenError, StoreOptions, TypeConfig, Vote, WalOptions, format,
 };
 use openraft::RaftLogReader as _;
 use openraft::storage::RaftLogStorage as _;
+use openraft::type_config::alias::OneshotReceiverOf;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 const NODE_ID: u64 = 1;
 /// No condition takes this long unless it never comes.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The answer to an append.
+pub(crate) type Acknowledgement = OneshotReceiverOf<TypeConfig, Result<(), std::io::Error>>;
 
 /// What a log holds.
 #[derive(Clone, Default, PartialEq)]

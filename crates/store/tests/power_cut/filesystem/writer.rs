@@ -12,11 +12,10 @@ use interlock_store::{Entry, FatalHook, Store, StoreOptions, TypeConfig, Vote};
 use openraft::StorageHelper;
 use openraft::storage::{IOFlushed, RaftLogStorage as _, RaftSnapshotBuilder as _, RaftStateMachine as _};
 use openraft::type_config::TypeConfigExt as _;
-use openraft::type_config::alias::OneshotReceiverOf;
 
 use super::sled_log;
 use crate::arguments::WriteOptions;
-use crate::common::{LogContents, entry, leader, log_id, open_store, options};
+use crate::common::{Acknowledgement, LogContents, entry, leader, log_id, open_store, options};
 use crate::planted::Planted;
 
 /// The store did not open.
@@ -66,7 +65,7 @@ pub(crate) fn write(options: &WriteOptions) -> ExitCode {
 struct Writer {
     store: Store,
     life: u64,
-    waiting: VecDeque<(u64, OneshotReceiverOf<TypeConfig, Result<(), std::io::Error>>)>,
+    waiting: VecDeque<(u64, Acknowledgement)>,
     /// Acknowledged entries that are not applied.
     ready: Vec<Entry>,
     votes: u64,

@@ -8,7 +8,7 @@ use super::life::Life;
 use crate::common::{LogContents, settled};
 
 impl Life {
-    /// Starts, checks log and snapshot, starts again, often after another cut: the same must be there, and the rest too.
+    /// Starts, checks log and snapshot, starts again, often after another cut: the same must be there, and the rest.
     pub(super) async fn check_what_is_left(&mut self) -> Result<(), String> {
         let (log, snapshot) = self.check_log_and_snapshot().await?;
         if self.random.one_in(2) {

@@ -6,14 +6,11 @@ use std::sync::Arc;
 use interlock_core::AuditChain;
 use interlock_disk::sim::{Fault, FaultKind, SplitMix};
 use interlock_disk::{Disk, Operation, SimDisk};
-use interlock_store::{
-    FatalHook, FormatError, IdentityError, Store, StoreOpenError, StoreOptions, TypeConfig,
-};
+use interlock_store::{FatalHook, FormatError, IdentityError, Store, StoreOpenError, StoreOptions};
 use openraft::StorageHelper;
-use openraft::type_config::alias::OneshotReceiverOf;
 
 use super::model::Model;
-use crate::common::{format_store, open_store, options};
+use crate::common::{Acknowledgement, format_store, open_store, options};
 use crate::planted::Planted;
 
 const SEGMENT_BYTES: u64 = 8 * 1024;
@@ -21,8 +18,6 @@ const SEGMENT_BYTES: u64 = 8 * 1024;
 const OPERATIONS_MAX: u64 = 60;
 /// A cut falls within so many changing operations of the disk.
 const DISK_OPERATIONS_MAX: u64 = 160;
-
-pub(super) type Acknowledgement = OneshotReceiverOf<TypeConfig, Result<(), std::io::Error>>;
 
 pub(super) struct Life {
     pub(super) disk: SimDisk,
@@ -154,10 +149,9 @@ impl Life {
                 }
                 (
                     Err(FormatError::Disk(_) | FormatError::Lock(_)),
-                    Err(StoreOpenError::Identity(refused)),
-                ) if matches!(
-                    refused,
-                    IdentityError::NotFormatted { .. } | IdentityError::Incomplete { .. }
+                    Err(StoreOpenError::Identity(
+                        IdentityError::NotFormatted { .. } | IdentityError::Incomplete { .. },
+                    )),
                 ) => {}
                 (formatted, Err(refused)) => {
                     return Err(format!("format gave {formatted:?}, and a start was refused: {refused}"));
