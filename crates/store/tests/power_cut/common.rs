@@ -12,7 +12,8 @@ use interlock_core::{
 use interlock_disk::Disk;
 use interlock_store::{
     AuditOptions, AuditRecord, Batch, Entry, Expected, FatalHook, FormatError, FormatSpec, FoundingMember,
-    LeaderId, LogId, Payload, Store, StoreOpenError, StoreOptions, TypeConfig, Vote, WalOptions, format,
+    LeaderId, LogId, Payload, PeerRefused, Store, StoreOpenError, StoreOptions, TypeConfig, Vote, WalOptions,
+    format,
 };
 use openraft::RaftLogReader as _;
 use openraft::storage::RaftLogStorage as _;
@@ -148,6 +149,11 @@ pub(crate) fn replay<'a>(entries: impl Iterator<Item = &'a Entry>) -> (State, Ve
     let mut state = State::genesis(CLUSTER);
     let records = entries.flat_map(|entry| apply_to(&mut state, entry)).collect();
     (state, records)
+}
+
+/// Hears a peer with these data for the first time, or again.
+pub(crate) fn hear_peer(store: &Store, node_id: u64, incarnation: u128) -> Result<(), PeerRefused> {
+    store.peers.check(node_id, incarnation)
 }
 
 /// The newest records of the trail, once its thread has written up to `newest`.

@@ -12,7 +12,7 @@ use openraft::storage::RaftStateMachine as _;
 
 use super::sled_log;
 use super::writer::{entry_of, incarnation, store_options};
-use crate::common::{CLUSTER, LogContents, apply_to, format_store, open_store};
+use crate::common::{CLUSTER, LogContents, apply_to, format_store, hear_peer, open_store};
 use crate::planted::Planted;
 
 /// Newest records of the trail that are compared.
@@ -105,7 +105,7 @@ impl Expected {
         self.check_state(store, &log).await?;
         self.check_trail(store)?;
         for peer in &self.peers {
-            match store.peers.check(*peer, incarnation(*peer) + 1) {
+            match hear_peer(store, *peer, incarnation(*peer) + 1) {
                 Err(PeerRefused::OtherData { .. }) => {}
                 other => return Err(format!("peer {peer} was forgotten: {other:?}")),
             }

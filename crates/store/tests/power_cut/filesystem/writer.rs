@@ -15,7 +15,7 @@ use openraft::type_config::TypeConfigExt as _;
 
 use super::sled_log;
 use crate::arguments::WriteOptions;
-use crate::common::{Acknowledgement, LogContents, entry, leader, log_id, open_store, options};
+use crate::common::{self, Acknowledgement, LogContents, entry, leader, log_id, open_store, options};
 use crate::planted::Planted;
 
 /// The store did not open.
@@ -146,7 +146,7 @@ impl Writer {
 
     fn hear_peer(&mut self, peer: u64) -> Result<(), std::io::Error> {
         if peer < PEERS_MAX {
-            self.store.peers.check(peer, incarnation(peer)).map_err(std::io::Error::other)?;
+            common::hear_peer(&self.store, peer, incarnation(peer)).map_err(std::io::Error::other)?;
             println!("peer {peer}");
         }
         Ok(())

@@ -5,7 +5,7 @@ use openraft::StorageHelper;
 use openraft::storage::{RaftLogStorage as _, RaftStateMachine as _};
 
 use super::life::Life;
-use crate::common::{LogContents, settled};
+use crate::common::{LogContents, hear_peer, settled};
 
 impl Life {
     /// Starts, checks log and snapshot, starts again, often after another cut: the same must be there, and the rest.
@@ -108,7 +108,7 @@ impl Life {
 
     fn check_peers(&self, store: &Store) -> Result<(), String> {
         for (node_id, incarnation) in &self.model.peers {
-            match store.peers.check(*node_id, incarnation + 1) {
+            match hear_peer(store, *node_id, incarnation + 1) {
                 Err(PeerRefused::OtherData { known, .. }) if known == *incarnation => {}
                 other => return Err(format!("peer {node_id} was forgotten: {other:?}")),
             }

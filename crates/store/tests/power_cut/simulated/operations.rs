@@ -10,7 +10,7 @@ use openraft::storage::{IOFlushed, RaftLogStorage as _, RaftSnapshotBuilder as _
 use openraft::type_config::TypeConfigExt as _;
 
 use super::life::Life;
-use crate::common::{LogContents, entry, format_store, leader, log_id, open_store, options};
+use crate::common::{self, LogContents, entry, format_store, leader, log_id, open_store, options};
 
 type Flow = ControlFlow<()>;
 
@@ -189,7 +189,7 @@ impl Life {
     fn hear_peer(&mut self, store: &Store) -> Flow {
         let node_id = 2 + self.model.peers.len() as u64;
         let incarnation = self.incarnation(node_id);
-        if store.peers.check(node_id, incarnation).is_err() {
+        if common::hear_peer(store, node_id, incarnation).is_err() {
             return Flow::Break(());
         }
         self.model.peers.insert(node_id, incarnation);
