@@ -25,7 +25,7 @@ use openraft::storage::{
 /// Environment variable that makes this program the one whose disk fails: the number of the case.
 const FAILING: &str = "INTERLOCK_FAILING_CASE";
 /// Steps in which the failure must have struck.
-const STEPS_MAX: u64 = 120;
+const STEPS_MAX: u64 = 250;
 
 /// What the process does over and over.
 #[derive(Debug, Clone, Copy)]

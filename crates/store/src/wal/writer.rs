@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use interlock_disk::{Disk, DiskError, DiskFile};
+use tokio::sync::OwnedSemaphorePermit;
 
 #[cfg(test)]
 use super::PlantedBug;
@@ -21,6 +23,8 @@ use crate::fatal::{Fatal, FatalError};
 
 /// Most bytes written by one sync; bounds the latency of those who wait for it.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long nobody must have asked for anything before the log says how far it is durable.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(5);
 /// Unit in which a device fails.
 const PAGE_BYTES: usize = 4096;
 /// Room at the start of a segment for the header and the repeated state.
@@ -129,33 +133,40 @@ impl Writer {
     }
 
     fn serve(&mut self, receiver: &Receiver<Submission>) -> Result<(), FatalError> {
-        self.announce_when_idle()?;
-        while let Ok(first) = receiver.recv() {
+        self.announce()?;
+        while let Some(first) = self.next(receiver)? {
             let mut bytes = group_bytes(&first);
             let mut group = vec![first];
-            let mut idle = false;
-            while bytes < GROUP_BYTES_MAX && !idle {
-                match receiver.try_recv() {
-                    Ok(more) => {
-                        bytes += group_bytes(&more);
-                        group.push(more);
-                    }
-                    Err(_) => idle = true,
-                }
+            while bytes < GROUP_BYTES_MAX
+                && let Ok(more) = receiver.try_recv()
+            {
+                bytes += group_bytes(&more);
+                group.push(more);
             }
             self.commit(group)?;
-            if idle {
-                self.announce_when_idle()?;
-            }
+            self.prepare_next();
         }
         Ok(())
+    }
+
+    /// The next submission; `None` when there will be none. Announces what is durable once nobody has asked for
+    /// anything for a moment: under load the next record says the same.
+    fn next(&mut self, receiver: &Receiver<Submission>) -> Result<Option<Submission>, FatalError> {
+        if self.announced < self.synced {
+            match receiver.recv_timeout(ANNOUNCE_AFTER) {
+                Ok(first) => return Ok(Some(first)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => self.announce()?,
+            }
+        }
+        Ok(receiver.recv().ok())
     }
 
     /// Writes a group, syncs it if anybody waits for it, and acknowledges.
     fn commit(&mut self, group: Vec<Submission>) -> Result<(), FatalError> {
         let mut waiting: Vec<Done> = Vec::new();
-        // Given back only when the bytes are on disk.
-        let mut room = Vec::new();
+        // Given back only when the bytes are on disk, and all at once.
+        let mut room: Option<OwnedSemaphorePermit> = None;
         let mut purge = None;
         for submission in group {
             // After a failure the rest of the group is refused too, and nothing more is written.
@@ -168,7 +179,10 @@ impl Writer {
                 }
             }
             waiting.extend(submission.done);
-            room.extend(submission.room);
+            match (&mut room, submission.room) {
+                (Some(all), Some(more)) => all.merge(more),
+                (all, more) => *all = all.take().or(more),
+            }
         }
         #[cfg(test)]
         if self.options.planted == PlantedBug::AcknowledgeBeforeSync {
@@ -263,8 +277,7 @@ impl Writer {
 
     /// Leaves a marker behind the last acknowledged records, so that damage to them is told from a torn tail. Nobody
     /// waits for it.
-    fn announce_when_idle(&mut self) -> Result<(), FatalError> {
-        self.prepare_next();
+    fn announce(&mut self) -> Result<(), FatalError> {
         if self.announced < self.synced && self.fits(0) {
             self.encode(Kind::Marker, 0, &[], &[]);
             self.write_buffer()?;
