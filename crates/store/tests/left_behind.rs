@@ -1,5 +1,5 @@
-//! What a dead process leaves in the kernel's memory: relied on only after it was made durable. All but the last test are
-//! losses that the power cuts found.
+//! What a dead process leaves in the kernel's memory: relied on only after it was made durable. All but the last test
+//! are losses that the power cuts found.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -23,7 +23,8 @@ const FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of a record's header and of the log id in our log, about.
 const RECORD_OVERHEAD_BYTES: usize = 48;
 
-type Answer = oneshot::Receiver<Result<(), io::Error>>;
+/// What an append gives at once; what it holds comes after the sync.
+struct Answer(oneshot::Receiver<Result<(), io::Error>>);
 
 /// An entry with one approval or so.
 fn batch() -> Batch {
@@ -68,11 +69,11 @@ async fn drive(waiting_max: usize, duration: Duration, mut append: impl AsyncFnM
         waiting.push_back(append().await);
         count += 1;
         if waiting.len() >= waiting_max {
-            waiting.pop_front().unwrap().await.unwrap().unwrap();
+            waiting.pop_front().unwrap().0.await.unwrap().unwrap();
         }
     }
     for answer in waiting {
-        answer.await.unwrap().unwrap();
+        answer.0.await.unwrap().unwrap();
     }
     start.elapsed() / count
 }
@@ -106,7 +107,7 @@ impl Interlock {
             let entry = Entry { log_id, payload: Payload::Normal(batch.clone()) };
             *next += 1;
             store.log.append([entry], IOFlushed::signal(sender)).await.unwrap();
-            receiver
+            Answer(receiver)
         })
         .await;
         // Bounded on disk, as a snapshot would have it.
@@ -134,7 +135,7 @@ impl Ideal {
         drive(waiting_max, duration, async || {
             let (sender, receiver) = oneshot::channel();
             self.sender.send((Arc::clone(&self.record), sender)).unwrap();
-            receiver
+            Answer(receiver)
         })
         .await
     }
@@ -211,7 +212,7 @@ impl RaftLog {
             log.append([((1, *next), record.clone())]).unwrap();
             log.flush(true, Some(RaftLogAnswer(sender))).unwrap();
             *next += 1;
-            receiver
+            Answer(receiver)
         })
         .await;
         log.purge((1, *next - 1)).unwrap();
