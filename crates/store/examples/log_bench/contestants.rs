@@ -26,6 +26,9 @@ const RECORD_OVERHEAD_BYTES: usize = 48;
 /// What an append gives at once; what it holds comes after the sync.
 struct Answer(oneshot::Receiver<Result<(), io::Error>>);
 
+/// A record, and who waits for it.
+type Append = (Arc<[u8]>, oneshot::Sender<Result<(), io::Error>>);
+
 /// An entry with one approval or so.
 fn batch() -> Batch {
     let holder = Holder { signer: SignerId::parse("alpha").unwrap(), incarnation: Incarnation([1; 16]) };
@@ -119,7 +122,7 @@ impl Interlock {
 
 /// One thread that writes all that waits in one call, syncs, and answers.
 pub(crate) struct Ideal {
-    sender: Sender<(Arc<[u8]>, oneshot::Sender<Result<(), io::Error>>)>,
+    sender: Sender<Append>,
     record: Arc<[u8]>,
 }
 
@@ -141,7 +144,7 @@ impl Ideal {
     }
 }
 
-fn coalesce(file: &dyn DiskFile, receiver: &Receiver<(Arc<[u8]>, oneshot::Sender<Result<(), io::Error>>)>) {
+fn coalesce(file: &dyn DiskFile, receiver: &Receiver<Append>) {
     let (mut offset, mut buffer, mut waiting) = (0, Vec::new(), Vec::new());
     while let Ok((record, answer)) = receiver.recv() {
         buffer.extend_from_slice(&record);
