@@ -48,20 +48,30 @@ fn zeroed(path: &Path) -> Box<dyn DiskFile> {
     file
 }
 
-/// Time per append of the bare loop.
-pub(crate) fn bare(directory: &Path, duration: Duration) -> Duration {
-    let (path, record) = (directory.join("bare"), record());
-    let file = zeroed(&path);
-    let (start, mut count, mut offset) = (Instant::now(), 0, 0);
-    while start.elapsed() < duration {
-        file.write_at(offset, &record).unwrap();
-        file.sync_data().unwrap();
-        offset = (offset + record.len() as u64) % (FILE_BYTES - record.len() as u64);
-        count += 1;
+/// The bare loop: appends and syncs in one thread.
+pub(crate) struct Bare {
+    file: Box<dyn DiskFile>,
+    record: Vec<u8>,
+    offset: u64,
+}
+
+impl Bare {
+    pub(crate) fn open(directory: &Path) -> Bare {
+        Bare { file: zeroed(&directory.join("bare")), record: record(), offset: 0 }
     }
-    let took = start.elapsed() / count;
-    RealDisk.remove(&path).unwrap();
-    took
+
+    /// Time per append.
+    pub(crate) fn run(&mut self, duration: Duration) -> Duration {
+        let (start, mut count) = (Instant::now(), 0);
+        while start.elapsed() < duration {
+            self.file.write_at(self.offset, &self.record).unwrap();
+            self.file.sync_data().unwrap();
+            let length = self.record.len() as u64;
+            self.offset = (self.offset + length) % (FILE_BYTES - length);
+            count += 1;
+        }
+        start.elapsed() / count
+    }
 }
 
 /// Keeps `waiting_max` appends waiting for `duration`; time per append.

@@ -14,14 +14,14 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use contestants::{Ideal, Interlock, RaftLog, bare};
+use contestants::{Bare, Ideal, Interlock, RaftLog};
 use report::{Figures, Report};
 
 /// Appends that wait at once, of many writers.
 const WRITERS: usize = 64;
 /// Time for each figure of a round.
-const DURATION: Duration = Duration::from_millis(500);
-const ROUNDS_DEFAULT: usize = 9;
+const DURATION: Duration = Duration::from_millis(250);
+const ROUNDS_DEFAULT: usize = 15;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,26 +45,26 @@ fn main() {
 
 fn measure(directory: &std::path::Path, rounds: usize) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (mut interlock, mut ideal) = (Interlock::open(directory), Ideal::open(directory));
-    let mut raft_log = RaftLog::open(directory);
+    let (mut bare, mut interlock) = (Bare::open(directory), Interlock::open(directory));
+    let (mut ideal, mut raft_log) = (Ideal::open(directory), RaftLog::open(directory));
     let mut report = Report::default();
     // The first round warms up and is not counted.
     for round in 0..=rounds {
-        let mut figures = Figures { bare: bare(directory, DURATION), ..Figures::default() };
+        let mut figures = Figures::default();
+        // Those who are compared run next to each other, and take turns in going first.
+        for turn in 0..4 {
+            match (round + turn) % 4 {
+                0 => figures.bare = bare.run(DURATION),
+                1 => figures.interlock_one = runtime.block_on(interlock.run(1, DURATION)),
+                2 => figures.ideal_one = runtime.block_on(ideal.run(1, DURATION)),
+                _ => figures.raft_log_one = runtime.block_on(raft_log.run(1, DURATION)),
+            }
+        }
         for turn in 0..3 {
             match (round + turn) % 3 {
-                0 => {
-                    figures.interlock_one = runtime.block_on(interlock.run(1, DURATION));
-                    figures.interlock_many = runtime.block_on(interlock.run(WRITERS, DURATION));
-                }
-                1 => {
-                    figures.ideal_one = runtime.block_on(ideal.run(1, DURATION));
-                    figures.ideal_many = runtime.block_on(ideal.run(WRITERS, DURATION));
-                }
-                _ => {
-                    figures.raft_log_one = runtime.block_on(raft_log.run(1, DURATION));
-                    figures.raft_log_many = runtime.block_on(raft_log.run(WRITERS, DURATION));
-                }
+                0 => figures.interlock_many = runtime.block_on(interlock.run(WRITERS, DURATION)),
+                1 => figures.ideal_many = runtime.block_on(ideal.run(WRITERS, DURATION)),
+                _ => figures.raft_log_many = runtime.block_on(raft_log.run(WRITERS, DURATION)),
             }
         }
         if round > 0 {

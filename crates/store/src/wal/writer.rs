@@ -260,8 +260,10 @@ impl Writer {
     }
 
     fn publish_placed(&mut self) {
-        (self.publish)(&self.placed);
-        self.placed.clear();
+        if !self.placed.is_empty() {
+            // Without a view nobody reads the log any more.
+            let _ = self.publish.send(std::mem::take(&mut self.placed));
+        }
     }
 }
 
