@@ -6,6 +6,7 @@
 mod deny;
 mod mutation;
 mod no_std;
+mod power_cut;
 mod real_chain;
 mod suite;
 mod tidy;
@@ -24,6 +25,10 @@ usage: cargo xtask TASK
                              tests, real chains. --require-chains makes a chain that did not run an error.
   real-chain [--release]     a real CometBFT network signs through the guard while parts of it are killed; one JSON line
   no-std                     core builds and links without std
+  power-cut --cuts N --kills N
+                             power cuts on a strict disk in memory, on ext4 and on xfs, and kill -9 of guard nodes under
+                             load: nothing acknowledged is lost. Also --file-system-cuts N, --layers A,B, --seed N,
+                             --prove (planted bugs are noticed), --output json|table
   tidy                       style and structure rules that neither the compiler nor clippy checks
   mutation --crate core [--output json | --write]
                              plants safety bugs one at a time in a copy of the sources; each must be caught by a proof
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
         ["real-chain"] => real_chain::run(false),
         ["real-chain", "--release"] => real_chain::run(true),
         ["no-std"] => no_std::run(),
+        ["power-cut", options @ ..] => power_cut::run(options),
         ["tidy"] => tidy::run(),
         ["mutation", "--crate", name] => mutation::run(name, Show::Table),
         ["mutation", "--crate", name, "--output", "json"] => mutation::run(name, Show::Json),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use interlock_testkit::cometbft;
 
+use crate::power_cut::{self, PowerCutLayer};
 use crate::{Outcome, cargo, mutation, no_std, real_chain, tidy, workspace_root};
 
 /// Told to tests that need a chain: a missing toolchain is then a failure.
@@ -48,6 +49,9 @@ pub(crate) fn run(require_chains: bool) -> Outcome<()> {
         }),
     ];
     steps.push(step("mutation: core", mutation::test_core));
+    steps.push(power_cut("power cuts", &[PowerCutLayer::Simulated, PowerCutLayer::Kills]));
+    steps.push(power_cut("power cuts: ext4", &[PowerCutLayer::Ext4]));
+    steps.push(power_cut("power cuts: xfs", &[PowerCutLayer::Xfs]));
     steps.push(chain("chain: CometBFT", require_chains));
     let (summary, outcome) = summarise(&steps, require_chains);
     println!("\n{summary}");
@@ -65,6 +69,16 @@ fn step(name: &'static str, task: impl FnOnce() -> Outcome<()>) -> Step {
         }
     };
     Step { name, took: started.elapsed(), verdict }
+}
+
+/// A step that may need root and loop devices.
+fn power_cut(name: &'static str, layers: &[PowerCutLayer]) -> Step {
+    let mut not_run = None;
+    let done = step(name, || power_cut::bounded(layers).map(|reason| not_run = reason));
+    match not_run {
+        Some(reason) => Step { verdict: Verdict::NotRun(first_line(&reason)), ..done },
+        None => done,
+    }
 }
 
 /// A step that needs Go.

@@ -45,8 +45,8 @@ impl FatalHook {
     /// The hook of a real process: the reason to stderr, then exit with [`EXIT_STORAGE_FAILED`].
     pub fn stop_process() -> FatalHook {
         FatalHook::new(|error| {
-            // If stderr is gone too, the exit code still tells.
-            let _ = writeln!(io::stderr(), "interlock: {error}");
+            // In one piece, so that no other thread writes into it. If stderr is gone too, the exit code still tells.
+            let _ = io::stderr().write_all(format!("interlock: {error}\n").as_bytes());
             std::process::exit(EXIT_STORAGE_FAILED);
         })
     }
@@ -72,11 +72,14 @@ impl Fatal {
 
     /// Poisons the store. Returns the first failure, which may be an earlier one.
     pub(crate) fn raise(&self, doing: &str, cause: &dyn StdError) -> FatalError {
-        let error = FatalError { doing: doing.to_owned(), cause: cause.to_string() };
-        if self.raised.set(error.clone()).is_ok() {
+        // The hook comes before the error is to be seen: a process that stops in it must not meanwhile end in another
+        // way, because another thread was told of the failure.
+        let first = self.raised.get_or_init(|| {
+            let error = FatalError { doing: doing.to_owned(), cause: cause.to_string() };
             (self.hook.0)(&error);
-        }
-        self.raised.get().cloned().unwrap_or(error)
+            error
+        });
+        first.clone()
     }
 
     /// Refuses when the store is poisoned.

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use interlock_disk::{DirectoryLock, Disk};
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::codec;
 use crate::fatal::{Fatal, FatalError};
-use crate::log_view::{Found, LogView};
+use crate::log_view::{Found, LogView, Published};
 use crate::types::{Entry, LogId, Payload, TypeConfig, Vote};
 use crate::wal::{Kind, Owner, Record, Submission, Wal, WalOpenError, WalOptions, WalReader};
 
@@ -37,7 +38,7 @@ pub struct LogReader {
 
 #[derive(Debug)]
 struct Shared {
-    view: Arc<Mutex<LogView>>,
+    view: Mutex<LogView>,
     reader: WalReader,
     owner: Owner,
     fatal: Fatal,
@@ -56,10 +57,10 @@ impl LogStore {
         fatal: Fatal,
         lock: Arc<DirectoryLock>,
     ) -> Result<LogStore, WalOpenError> {
-        let view = Arc::new(Mutex::new(LogView::default()));
-        let publish_view = Arc::clone(&view);
-        let cache_bytes_max = options.cache_bytes_max;
-        let publish = Arc::new(move |placed: &[_]| locked(&publish_view).place(placed, cache_bytes_max));
+        let view = Mutex::new(LogView::default());
+        let (publish, placed) = channel();
+        let published = Published { placed, cache_bytes_max: options.cache_bytes_max };
+        locked(&view).listen(published);
         let mut visit = |record: crate::wal::Replayed<'_>| locked(&view).replay(&record);
         let wal = Wal::open(disk, directory, owner, options, fatal.clone(), &mut visit, publish)?;
         let whole = locked(&view).check_whole(wal.opened_from_start());
@@ -100,7 +101,9 @@ fn locked(view: &Mutex<LogView>) -> MutexGuard<'_, LogView> {
 
 impl Shared {
     fn view(&self) -> MutexGuard<'_, LogView> {
-        locked(&self.view)
+        let mut view = locked(&self.view);
+        view.take_published();
+        view
     }
 
     fn read(&self, range: impl RangeBounds<u64>, bytes_max: usize) -> Result<Vec<Entry>, io::Error> {

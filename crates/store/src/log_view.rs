@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::ops::{Bound, RangeBounds};
+use std::sync::mpsc::Receiver;
 
 use crate::codec;
 use crate::types::{Entry, LogId, Vote};
@@ -24,6 +25,15 @@ pub(crate) struct LogView {
     /// Entries before this index are not in memory.
     cached_from: u64,
     next_ticket: u64,
+    published: Option<Published>,
+}
+
+/// Where the log's writer says which entries became durable. It never waits for the view.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) placed: Receiver<Vec<Placed>>,
+    /// Entries kept in memory, in bytes.
+    pub(crate) cache_bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -136,8 +146,22 @@ impl LogView {
         Ok(ticket)
     }
 
+    /// From now on hears of entries that become durable.
+    pub(crate) fn listen(&mut self, published: Published) {
+        self.published = Some(published);
+    }
+
+    /// Takes what was published since the last time. An entry whose place is not known yet is in memory.
+    pub(crate) fn take_published(&mut self) {
+        let Some(published) = self.published.take() else { return };
+        while let Ok(placed) = published.placed.try_recv() {
+            self.place(&placed, published.cache_bytes_max);
+        }
+        self.published = Some(published);
+    }
+
     /// Notes where entries lie and forgets the oldest ones in memory beyond `cache_bytes_max`.
-    pub(crate) fn place(&mut self, placed: &[Placed], cache_bytes_max: usize) {
+    fn place(&mut self, placed: &[Placed], cache_bytes_max: usize) {
         for place in placed {
             if let Some(held) = self.held_mut(place.index)
                 && held.ticket == place.ticket

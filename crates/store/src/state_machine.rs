@@ -259,6 +259,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
         self.shared.fatal.check()?;
+        // The log forgets what was applied before it, too: the audit trail must have that first.
+        self.shared.audit.sync().await?;
         self.shared.install(meta, snapshot)
     }
 

@@ -105,6 +105,9 @@ impl Store {
         options.wal.check()?;
         let (identity, lock) = identity::open(disk.as_ref(), path, expected)?;
         let lock = Arc::new(lock);
+        // A process that died between a rename and its sync left a name that a power cut would still undo; what is read
+        // from here on is relied on. Log and snapshots do the same for theirs.
+        disk.sync_dir(path)?;
         let peers = PeerBook::open(Arc::clone(&disk), path)?;
         let fatal = Fatal::new(options.on_fatal.clone());
         let (snapshots, state) =
@@ -123,7 +126,9 @@ impl Store {
         {
             return Err(StoreOpenError::SnapshotMissing { path: path.to_owned(), purged, snapshot });
         }
-        let audit = AuditTrail::open(disk, path.join(AUDIT_DIRECTORY), &options.audit, fatal.clone())?;
+        let synced = snapshot.map(|id| id.index());
+        let audit =
+            AuditTrail::open(disk, path.join(AUDIT_DIRECTORY), &options.audit, synced, fatal.clone())?;
         let audited = audit.last_at_open().map(|last| last.log_index);
         if audited < snapshot.map(|id| id.index()) {
             tracing::info!(

@@ -12,13 +12,15 @@ pub enum FaultKind {
     Io,
     /// The device is full (ENOSPC).
     Full,
+    /// The device fills up inside a write: the first half of the bytes is written, then it is full (ENOSPC).
+    Short,
 }
 
 impl FaultKind {
     pub(super) fn error(self) -> io::Error {
         match self {
             FaultKind::Io => io::Error::other("input/output error (injected)"),
-            FaultKind::Full => {
+            FaultKind::Full | FaultKind::Short => {
                 io::Error::new(io::ErrorKind::StorageFull, "no space left on device (injected)")
             }
         }

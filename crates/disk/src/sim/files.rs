@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::tree::InodeId;
-use super::{SimDisk, power_failed};
+use super::{FaultKind, SimDisk, power_failed};
 use crate::{DiskError, DiskFile, Operation};
 
 #[derive(Debug)]
@@ -42,9 +42,16 @@ impl DiskFile for SimFile {
         let start = self.position(Operation::Write, offset)?;
         let mut world = self.disk.world();
         world.check_power(Operation::Write, &self.path, self.life)?;
-        let power_fails = world.count(Operation::Write, &self.path)?;
-        world.tree.inode_mut(self.inode).write(start, bytes);
-        if power_fails { Err(power_failed(Operation::Write, &self.path)) } else { Ok(()) }
+        let (written, failure) = match world.strike(Operation::Write, &self.path) {
+            Ok(false) => (bytes, None),
+            Ok(true) => (bytes, Some(power_failed(Operation::Write, &self.path))),
+            Err(kind) => {
+                let written = if kind == FaultKind::Short { &bytes[..bytes.len() / 2] } else { &[] };
+                (written, Some(DiskError::new(Operation::Write, &self.path, kind.error())))
+            }
+        };
+        world.tree.inode_mut(self.inode).write(start, written);
+        failure.map_or(Ok(()), Err)
     }
 
     fn size(&self) -> Result<u64, DiskError> {

@@ -152,13 +152,18 @@ impl World {
 
     /// Counts a changing operation. `Ok(true)`: the power fails inside it, so its effect happens and stays volatile.
     fn count(&mut self, operation: Operation, path: &Path) -> Result<bool, DiskError> {
+        self.strike(operation, path).map_err(|kind| DiskError::new(operation, path, kind.error()))
+    }
+
+    /// As [`World::count`], with the kind of an injected fault.
+    fn strike(&mut self, operation: Operation, path: &Path) -> Result<bool, FaultKind> {
         self.operations += 1;
         if self.cut_at.is_some_and(|cut_at| self.operations >= cut_at) {
             self.powered = false;
             return Ok(true);
         }
         match self.faults.iter_mut().find_map(|fault| fault.strikes(operation, path)) {
-            Some(kind) => Err(DiskError::new(operation, path, kind.error())),
+            Some(kind) => Err(kind),
             None => Ok(false),
         }
     }

@@ -109,14 +109,16 @@ pub struct AuditReader {
 }
 
 impl AuditTrail {
-    /// Opens the trail in `directory` and starts its thread.
+    /// Opens the trail in `directory` and starts its thread. Records up to log index `synced` were synced before.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
         options: &AuditOptions,
+        synced: Option<u64>,
         fatal: Fatal,
     ) -> Result<AuditTrail, DiskError> {
-        let writer = SegmentWriter::open(Arc::clone(&disk), directory.clone(), options.segment_bytes)?;
+        let writer =
+            SegmentWriter::open(Arc::clone(&disk), directory.clone(), options.segment_bytes, synced)?;
         let last_at_open = writer.last();
         let place = options.index.then(|| IndexPlace::new(Arc::clone(&disk), directory.clone()));
         let starting = if options.index { IndexStatus::Starting } else { IndexStatus::Off };

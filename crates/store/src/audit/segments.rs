@@ -103,17 +103,24 @@ impl SegmentReader {
 }
 
 impl SegmentWriter {
-    /// Finds the end of the trail and cuts a torn record there.
+    /// Finds the end of the trail and cuts a torn record there. What is behind `synced`, the log index that the newest
+    /// snapshot covers, is written again: it may exist only in the memory of a kernel that failed to sync it.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
         segment_bytes: u64,
+        synced: Option<u64>,
     ) -> Result<SegmentWriter, DiskError> {
         let reader = SegmentReader::new(disk, directory);
         let mut writer = SegmentWriter { reader, segment_bytes, active: None, last: None };
         for segment in writer.reader.segments()?.into_iter().rev() {
-            let mut last = None;
-            let (end, size) = writer.reader.scan(segment, &mut |_, record| last = Some(record.at))?;
+            let (mut last, mut unproven) = (None, None);
+            let (end, size) = writer.reader.scan(segment, &mut |location, record| {
+                last = Some(record.at);
+                if Some(record.at.log_index) > synced {
+                    unproven.get_or_insert(location.offset);
+                }
+            })?;
             let path = writer.reader.path(segment);
             if last.is_none() {
                 // Nothing in it: begun when the process died.
@@ -126,6 +133,8 @@ impl SegmentWriter {
                 tracing::warn!(bytes = size - end, file = %path.display(), "cut a torn end of the audit trail");
                 file.set_size(end)?;
             }
+            // An older segment was synced before this one was begun.
+            write_again(file.as_ref(), unproven.unwrap_or(end), end)?;
             file.sync_data()?;
             writer.last = last;
             writer.active = Some(Active { segment, file, offset: end });
@@ -186,6 +195,13 @@ impl SegmentWriter {
         }
         Ok(self.active.as_mut().expect("there is one, or it was made above"))
     }
+}
+
+fn write_again(file: &dyn DiskFile, start: u64, end: u64) -> Result<(), DiskError> {
+    // At most a segment, which fits memory: it was just read.
+    let mut bytes = vec![0; end.saturating_sub(start) as usize];
+    let read = file.read_at(start, &mut bytes)?;
+    file.write_at(start, &bytes[..read])
 }
 
 fn parent(path: &Path) -> &Path {

@@ -22,7 +22,7 @@ use crate::fatal::Fatal;
 use crate::wal::{self, Owner, PlantedBug, WalOptions};
 use crate::{Batch, Entry, LeaderId, LogId, LogStore, Payload, TypeConfig, Vote};
 
-const OWNER: Owner = Owner(0xfeed);
+pub(super) const OWNER: Owner = Owner(0xfeed);
 const LOG: &str = "/log";
 
 type Acknowledgement = OneshotReceiverOf<TypeConfig, Result<(), std::io::Error>>;

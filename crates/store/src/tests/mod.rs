@@ -3,5 +3,6 @@
 mod damage;
 mod life;
 mod power_cut;
+mod quiet;
 mod suite;
 mod support;

@@ -111,8 +111,8 @@ pub(crate) struct Placed {
 
 /// Called by the writer with the result, once, after the sync.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), FatalError>) + Send>;
-/// Called by the writer with the entries that became durable.
-pub(crate) type Publish = Arc<dyn Fn(&[Placed]) + Send + Sync>;
+/// Where the writer tells which entries became durable: a queue, so that it waits for nobody.
+pub(crate) type Publish = Sender<Vec<Placed>>;
 
 /// Records that are written together. Without `done` they are lazy: durable with whatever is synced after them.
 pub(crate) struct Submission {

@@ -1,7 +1,11 @@
-//! The one writer of the log: places records, syncs, acknowledges, rolls to the next segment.
+//! The one writer of the log: places records, syncs, acknowledges. Below it: what it does from one segment to the next,
+//! and what it does when it is quiet.
 //!
 //! Invariants: a record is acknowledged only after the sync that covers it; a segment is left only when all of it is
 //! synced; a failed write or sync poisons the store before anybody hears of it, and nothing is written afterwards.
+
+mod quiet;
+mod rolling;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -10,19 +14,18 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
 use interlock_disk::{Disk, DiskError, DiskFile};
+use tokio::sync::OwnedSemaphorePermit;
 
 #[cfg(test)]
 use super::PlantedBug;
 use super::format::{Kind, Owner, RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, record_bytes};
 use super::recover::Recovered;
-use super::segment::{Location, SegmentFiles, create_zeroed, publish, segment_path};
+use super::segment::{Location, SegmentFiles, create_zeroed, publish};
 use super::{Done, Placed, Publish, Record, StickyRecord, Submission, WalOptions};
 use crate::fatal::{Fatal, FatalError};
 
 /// Most bytes written by one sync; bounds the latency of those who wait for it.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Unit in which a device fails.
-const PAGE_BYTES: usize = 4096;
 /// Room at the start of a segment for the header and the repeated state.
 const SEGMENT_START_BYTES_MAX: usize = 1024;
 
@@ -73,6 +76,8 @@ pub(super) struct Writer {
     synced: u64,
     /// Records up to here were said to be durable in the stream.
     announced: u64,
+    /// Nothing was written since a durable marker said that all before it is durable.
+    settled: bool,
     sticky: Vec<StickyRecord>,
     /// Entries in the buffer or written, but not synced.
     placed: Vec<Placed>,
@@ -110,6 +115,7 @@ impl Writer {
             next_sequence: recovered.next_sequence,
             synced: recovered.next_sequence - 1,
             announced: 0,
+            settled: false,
             sticky: recovered.sticky,
             placed: Vec::new(),
             prepared: None,
@@ -118,7 +124,7 @@ impl Writer {
 
     /// Works until every sender is gone.
     pub(super) fn run(mut self, receiver: &Receiver<Submission>) {
-        let served = self.serve(receiver).and_then(|()| self.close());
+        let served = self.serve(receiver).and_then(|()| self.settle());
         if let Some(prepared) = self.prepared.take() {
             // Its file has a temporary name and is removed at the next start.
             drop(prepared.join());
@@ -129,24 +135,17 @@ impl Writer {
     }
 
     fn serve(&mut self, receiver: &Receiver<Submission>) -> Result<(), FatalError> {
-        self.announce_when_idle()?;
-        while let Ok(first) = receiver.recv() {
+        while let Some(first) = self.next(receiver)? {
             let mut bytes = group_bytes(&first);
             let mut group = vec![first];
-            let mut idle = false;
-            while bytes < GROUP_BYTES_MAX && !idle {
-                match receiver.try_recv() {
-                    Ok(more) => {
-                        bytes += group_bytes(&more);
-                        group.push(more);
-                    }
-                    Err(_) => idle = true,
-                }
+            while bytes < GROUP_BYTES_MAX
+                && let Ok(more) = receiver.try_recv()
+            {
+                bytes += group_bytes(&more);
+                group.push(more);
             }
             self.commit(group)?;
-            if idle {
-                self.announce_when_idle()?;
-            }
+            self.prepare_next();
         }
         Ok(())
     }
@@ -154,8 +153,8 @@ impl Writer {
     /// Writes a group, syncs it if anybody waits for it, and acknowledges.
     fn commit(&mut self, group: Vec<Submission>) -> Result<(), FatalError> {
         let mut waiting: Vec<Done> = Vec::new();
-        // Given back only when the bytes are on disk.
-        let mut room = Vec::new();
+        // Given back only when the bytes are on disk, and all at once.
+        let mut room: Option<OwnedSemaphorePermit> = None;
         let mut purge = None;
         for submission in group {
             // After a failure the rest of the group is refused too, and nothing more is written.
@@ -168,7 +167,10 @@ impl Writer {
                 }
             }
             waiting.extend(submission.done);
-            room.extend(submission.room);
+            match (&mut room, submission.room) {
+                (Some(all), Some(more)) => all.merge(more),
+                (all, more) => *all = all.take().or(more),
+            }
         }
         #[cfg(test)]
         if self.options.planted == PlantedBug::AcknowledgeBeforeSync {
@@ -230,6 +232,7 @@ impl Writer {
         let header = RecordHeader { kind, sequence, synced: self.synced, index, length };
         header.encode(self.owner, head, body, &mut self.buffer);
         self.announced = self.synced;
+        self.settled = false;
         self.next_sequence += 1;
     }
 
@@ -257,119 +260,10 @@ impl Writer {
     }
 
     fn publish_placed(&mut self) {
-        (self.publish)(&self.placed);
-        self.placed.clear();
-    }
-
-    /// Leaves a marker behind the last acknowledged records, so that damage to them is told from a torn tail. Nobody
-    /// waits for it.
-    fn announce_when_idle(&mut self) -> Result<(), FatalError> {
-        self.prepare_next();
-        if self.announced < self.synced && self.fits(0) {
-            self.encode(Kind::Marker, 0, &[], &[]);
-            self.write_buffer()?;
+        if !self.placed.is_empty() {
+            // Without a view nobody reads the log any more.
+            let _ = self.publish.send(std::mem::take(&mut self.placed));
         }
-        Ok(())
-    }
-
-    /// Goes on in a new segment that starts with the state so far.
-    fn roll(&mut self) -> Result<(), FatalError> {
-        self.write_buffer()?;
-        self.sync()?;
-        let number = self.number + 1;
-        let rolled = self.create_next(number);
-        let (file, start) = rolled.map_err(|error| self.fatal.raise("begin a log segment", &error))?;
-        self.close_segment().map_err(|error| self.fatal.raise("close a log segment", &error))?;
-        self.files.insert(number, Arc::clone(&file));
-        self.segments.push_back(SegmentInfo { number, max_index: None });
-        self.file = file;
-        self.number = number;
-        self.size = self.options.segment_bytes;
-        self.offset = start;
-        self.next_sequence += self.sticky.len() as u64;
-        self.synced = self.next_sequence - 1;
-        Ok(())
-    }
-
-    fn create_next(&mut self, number: u64) -> Result<(Arc<dyn DiskFile>, u64), DiskError> {
-        let size = self.options.segment_bytes;
-        let file = match self.prepared.take().map(JoinHandle::join) {
-            Some(Ok(prepared)) => prepared?,
-            // Not prepared, or the thread panicked: make it here.
-            Some(Err(_)) | None => create_zeroed(self.disk.as_ref(), &self.directory, number, size)?,
-        };
-        let first_sequence = self.next_sequence;
-        let mut bytes = SegmentHeader { owner: self.owner, number, first_sequence, size }.encode().to_vec();
-        for (sequence, record) in (first_sequence..).zip(&self.sticky) {
-            let length = record.payload.len() as u32;
-            let header = RecordHeader {
-                kind: record.kind,
-                sequence,
-                synced: self.synced,
-                index: record.index,
-                length,
-            };
-            header.encode(self.owner, &record.payload, &[], &mut bytes);
-        }
-        assert!(bytes.len() <= SEGMENT_START_BYTES_MAX, "vote, purge and committed id are small");
-        publish(self.disk.as_ref(), &self.directory, number, file.as_ref(), &bytes)?;
-        Ok((file, bytes.len() as u64))
-    }
-
-    /// Says in the old segment that there is a next one, so that its loss is noticed.
-    fn close_segment(&mut self) -> Result<(), DiskError> {
-        let mut bytes = Vec::new();
-        let sequence = self.next_sequence;
-        RecordHeader { kind: Kind::Rolled, sequence, synced: self.synced, index: 0, length: 0 }.encode(
-            self.owner,
-            &[],
-            &[],
-            &mut bytes,
-        );
-        self.file.write_at(self.offset, &bytes)?;
-        self.file.sync_data()
-    }
-
-    /// Starts on the next segment once half of this one is used.
-    fn prepare_next(&mut self) {
-        let half_used = self.offset >= self.size / 2;
-        if !self.options.prepare_ahead || !half_used || self.prepared.is_some() {
-            return;
-        }
-        let (disk, directory) = (Arc::clone(&self.disk), self.directory.clone());
-        let (number, size) = (self.number + 1, self.options.segment_bytes);
-        let thread = std::thread::Builder::new().name("interlock-log-next".to_owned());
-        // Without the thread the segment is made when it is needed.
-        self.prepared = thread.spawn(move || create_zeroed(disk.as_ref(), &directory, number, size)).ok();
-    }
-
-    /// Removes the oldest segments that hold nothing but purged entries. One at a time: a crash leaves no gap.
-    fn remove_purged(&mut self, purged: u64) -> Result<(), FatalError> {
-        while self.segments.len() > 1 && self.segments[0].max_index.is_none_or(|index| index <= purged) {
-            let number = self.segments[0].number;
-            let path = segment_path(&self.directory, number);
-            let removed = self.disk.remove(&path).and_then(|()| self.disk.sync_dir(&self.directory));
-            removed.map_err(|error| self.fatal.raise("remove a purged log segment", &error))?;
-            self.files.remove(number);
-            self.segments.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Ends with a marker in a page of its own, so that even the loss of the last page of records is noticed.
-    fn close(&mut self) -> Result<(), FatalError> {
-        self.write_buffer()?;
-        self.sync()?;
-        let after_filler = self.offset as usize + record_bytes(0);
-        let filler = vec![0; after_filler.next_multiple_of(PAGE_BYTES) - after_filler];
-        if !self.fits(filler.len() + record_bytes(0)) {
-            // The next segment's header says the same.
-            return self.roll();
-        }
-        self.encode(Kind::Marker, 0, &filler, &[]);
-        self.encode(Kind::Marker, 0, &[], &[]);
-        self.write_buffer()?;
-        self.sync()
     }
 }
 
