@@ -5,7 +5,10 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::proposer::Proposer;
-use crate::raft::{LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, founders_digest};
+use crate::raft::{
+    JOINED_LATER, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, Peers, follow_addresses,
+    founders_digest, join, save_marks,
+};
 use crate::service::{GuardService, OperatorService, Shared};
 use crate::sessions::Sessions;
 use crate::tls::{Tls, TlsError};
@@ -65,6 +68,9 @@ pub enum StartError {
     /// The TLS settings are not usable.
     #[error("TLS: {0}; are the key and the certificate a pair, in PEM?")]
     TlsSettings(tonic::transport::Error),
+    /// No randomness for the identity of this process.
+    #[error("the operating system gives no randomness: {0}")]
+    Random(String),
     /// openraft refused its settings, or the log.
     #[error("consensus does not start: {0}")]
     Consensus(String),
@@ -76,6 +82,9 @@ pub enum StopError {
     /// Consensus has stopped, usually for a failed write.
     #[error("consensus has stopped: {0}")]
     Consensus(String),
+    /// The peers remember other or newer data of this node.
+    #[error("{0}")]
+    Refused(String),
     /// A server or task ended by itself.
     #[error("{0}")]
     Task(String),
@@ -84,6 +93,7 @@ pub enum StopError {
 /// A node that serves.
 pub struct RunningNode {
     raft: openraft::Raft<TypeConfig, StateMachine>,
+    known_peers: Arc<Peers>,
     tasks: JoinSet<String>,
     stop: watch::Sender<bool>,
     /// Where peers reach it.
@@ -108,7 +118,8 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         cluster: identity.cluster_id,
         node_id: identity.node_id,
         incarnation: identity.incarnation.to_be_bytes(),
-        founders: founders_digest(founders.keys().copied()),
+        run: random_run()?,
+        founders: if founders.is_empty() { JOINED_LATER } else { founders_digest(founders.keys().copied()) },
     };
     let peers = listen(config.listen.peers).await?;
     let clients = listen(config.listen.clients).await?;
@@ -117,9 +128,10 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         None => None,
     };
     let (state, audit) = (store.state.clone(), store.audit.clone());
-    let known_peers = Arc::new(store.peers);
-    let network = PeerNetwork::new(local, tls.clone(), Arc::clone(&known_peers));
-    let raft = openraft::Raft::new(local.node_id, raft_config(&config)?, network, store.log, store.machine)
+    let known_peers = Arc::new(Peers::new(local, store.flushed, store.peers));
+    let network = PeerNetwork::new(tls.clone(), Arc::clone(&known_peers));
+    let settings = raft_config(&config)?;
+    let raft = openraft::Raft::new(local.node_id, settings, network.clone(), store.log, store.machine)
         .await
         .map_err(|error| StartError::Consensus(error.to_string()))?;
     let (stop, stopping) = watch::channel(false);
@@ -140,7 +152,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     serve(
         &mut tasks,
         "peer server",
-        peer_router(PeerService::new(local, raft.clone(), known_peers), &tls)?,
+        peer_router(PeerService::new(raft.clone(), Arc::clone(&known_peers)), &tls)?,
         peers,
         stopping.clone(),
     );
@@ -157,14 +169,17 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         proposer: shared.proposer.clone(),
         settings: config.failover,
     };
-    tasks.spawn(until(stopping, async move {
+    tasks.spawn(until(stopping.clone(), async move {
         failover::run(driver).await;
         "failure detector ended".to_owned()
     }));
     found_cluster(&raft, founders).await?;
+    tasks.spawn(until(stopping.clone(), follow_addresses(Arc::clone(&known_peers), raft.clone())));
+    tasks.spawn(until(stopping.clone(), save_marks(Arc::clone(&known_peers))));
+    tasks.spawn(until(stopping, join(network, raft.clone())));
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
-    Ok(RunningNode { raft, tasks, stop, peers, clients })
+    Ok(RunningNode { raft, known_peers, tasks, stop, peers, clients })
 }
 
 impl RunningNode {
@@ -184,6 +199,7 @@ impl RunningNode {
                 changed = metrics.changed() => {
                     changed.map_err(|_| StopError::Consensus("its task has ended".to_owned()))?;
                 }
+                reason = self.known_peers.admission.refused() => return Err(StopError::Refused(reason)),
                 Some(ended) = self.tasks.join_next() => {
                     let reason = ended.unwrap_or_else(|error| error.to_string());
                     return Err(StopError::Task(reason));
@@ -203,7 +219,16 @@ impl RunningNode {
         if let Err(error) = self.raft.shutdown().await {
             error!(%error, "consensus did not stop cleanly");
         }
+        if let Err(error) = self.known_peers.save() {
+            error!(%error, "what the peers had reported last was not written down");
+        }
     }
+}
+
+fn random_run() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

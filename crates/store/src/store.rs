@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::audit::{AuditOptions, AuditReader, AuditTrail};
 use crate::fatal::{Fatal, FatalHook};
+use crate::flushed::Flushed;
 use crate::identity::{
     self, AUDIT_DIRECTORY, Expected, Identity, IdentityError, LOG_DIRECTORY, SNAPSHOT_DIRECTORY,
 };
@@ -51,6 +52,8 @@ pub struct Store {
     pub audit: AuditReader,
     /// For everybody who hears a peer.
     pub peers: PeerBook,
+    /// For everybody whom a peer hears.
+    pub flushed: Flushed,
 }
 
 /// Why a data directory does not open.
@@ -134,6 +137,7 @@ impl Store {
         }
         let reader = audit.reader();
         let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock);
-        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers })
+        let flushed = log.flushed();
+        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers, flushed })
     }
 }

@@ -2,50 +2,54 @@
 //! ours, the target is us, the sender is who its certificate says, and it still has its data.
 
 use crate::caller::caller;
-use crate::raft::{LocalNode, SNAPSHOT_BYTES_MAX, check_data, wire};
+use crate::raft::peers::Peers;
+use crate::raft::{JOINED_LATER, SNAPSHOT_BYTES_MAX, wire};
 use interlock_core::ClusterId;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
-use interlock_store::{PeerBook, Snapshot, SnapshotData, StateMachine, TypeConfig, codec};
+use interlock_store::{Snapshot, SnapshotData, StateMachine, TypeConfig, codec};
 use openraft::errors::RaftError;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Serves the consensus RPCs.
 pub(crate) struct PeerService {
-    local: LocalNode,
     raft: openraft::Raft<TypeConfig, StateMachine>,
-    peers: Arc<PeerBook>,
+    peers: Arc<Peers>,
 }
 
 impl PeerService {
-    pub(crate) fn new(
-        local: LocalNode,
-        raft: openraft::Raft<TypeConfig, StateMachine>,
-        peers: Arc<PeerBook>,
-    ) -> Self {
-        Self { local, raft, peers }
+    pub(crate) fn new(raft: openraft::Raft<TypeConfig, StateMachine>, peers: Arc<Peers>) -> Self {
+        Self { raft, peers }
     }
 
+    /// For everything that consensus answers: the sender is listened to, and this node may take part.
     fn check(&self, owner: u64, sender: Option<&proto::Sender>) -> Result<(), Status> {
+        self.check_sender(owner, sender)?;
+        self.peers.admission.check()
+    }
+
+    fn check_sender(&self, owner: u64, sender: Option<&proto::Sender>) -> Result<(), Status> {
+        let local = &self.peers.local;
         let sender = sender.ok_or_else(|| Status::invalid_argument("field sender is missing"))?;
         let cluster: ClusterId =
             cluster_id(&sender.cluster_id).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if cluster != self.local.cluster {
-            let ours = self.local.cluster;
+        if cluster != local.cluster {
+            let ours = local.cluster;
             return Err(Status::failed_precondition(format!(
                 "this node belongs to cluster {ours}, the sender to {cluster}"
             )));
         }
-        if sender.founders != self.local.founders {
+        let founders = [sender.founders, local.founders];
+        if founders[0] != founders[1] && !founders.contains(&JOINED_LATER) {
             return Err(Status::failed_precondition(format!(
                 "node {owner} was formatted with other founding members than this node: format it anew, under a new \
                  id, with the members that this cluster was founded with"
             )));
         }
-        if sender.target != self.local.node_id {
-            let (target, ours) = (sender.target, self.local.node_id);
+        if sender.target != local.node_id {
+            let (target, ours) = (sender.target, local.node_id);
             return Err(Status::failed_precondition(format!(
                 "this is node {ours}, the request is for {target}"
             )));
@@ -56,7 +60,8 @@ impl PeerService {
                 "the certificate is of node {owner}, the request claims to come from {claimed}"
             )));
         }
-        check_data(&self.peers, owner, &sender.incarnation)
+        self.peers.hear(owner, sender.presence.as_ref())?;
+        self.peers.obey(sender.refusal.as_ref())
     }
 }
 
@@ -80,9 +85,10 @@ impl Raft for PeerService {
         request: Request<proto::AppendRequest>,
     ) -> Result<Response<proto::AppendResponse>, Status> {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        self.peers.learn(&request.get_ref().peers)?;
         let parsed = wire::append_from_wire(request.into_inner())?;
         let response = self.raft.append_entries(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::append_response_to_wire(self.local, &response)))
+        Ok(Response::new(wire::append_response_to_wire(self.peers.presence(), &response)))
     }
 
     async fn vote(
@@ -92,7 +98,7 @@ impl Raft for PeerService {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         let parsed = wire::vote_request_from_wire(request.into_inner())?;
         let response = self.raft.vote(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::vote_response_to_wire(self.local, &response)))
+        Ok(Response::new(wire::vote_response_to_wire(self.peers.presence(), &response)))
     }
 
     async fn pre_vote(
@@ -102,7 +108,7 @@ impl Raft for PeerService {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         let parsed = wire::vote_request_from_wire(request.into_inner())?;
         let response = self.raft.pre_vote(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::vote_response_to_wire(self.local, &response)))
+        Ok(Response::new(wire::vote_response_to_wire(self.peers.presence(), &response)))
     }
 
     async fn install_snapshot(
@@ -121,7 +127,7 @@ impl Raft for PeerService {
             .map_err(|error| Status::invalid_argument(format!("snapshot meta: {error}")))?;
         let data = receive_data(&mut chunks, header.total_bytes).await?;
         let data = SnapshotData::from_bytes(data);
-        let covers = data.verify(self.local.cluster).map_err(|error| {
+        let covers = data.verify(self.peers.local.cluster).map_err(|error| {
             Status::failed_precondition(format!("the snapshot is not for this node: {error}"))
         })?;
         if covers != meta {
@@ -131,7 +137,7 @@ impl Raft for PeerService {
         let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         Ok(Response::new(proto::SnapshotResponse {
             vote: Some(wire::vote_to_wire(&response.vote)),
-            incarnation: self.local.incarnation.to_vec(),
+            presence: Some(self.peers.presence()),
         }))
     }
 
@@ -144,6 +150,15 @@ impl Raft for PeerService {
         let answer = self.raft.handle_transfer_leader(parsed).await.map_err(fatal)?;
         let reason = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
         Ok(Response::new(proto::TransferLeaderResponse { accepted: answer.is_ok(), reason }))
+    }
+
+    /// Answered also while this node itself still asks: its memory of others is as good as ever.
+    async fn introduce(
+        &self,
+        request: Request<proto::IntroduceRequest>,
+    ) -> Result<Response<proto::IntroduceResponse>, Status> {
+        self.check_sender(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        Ok(Response::new(proto::IntroduceResponse { presence: Some(self.peers.presence()) }))
     }
 }
 

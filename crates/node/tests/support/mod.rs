@@ -1,10 +1,12 @@
 //! A real cluster in one process: real sockets, real TLS, real files; one directory per node.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
 pub(crate) mod signer;
 
 use interlock_core::ClusterId;
 use interlock_node::config::{Failover, Listen, Member, NodeConfig, Storage, Timing, TlsFiles};
-use interlock_node::{RunningNode, StartError, format, start};
+use interlock_node::{RunningNode, StartError, StopError, format, start};
 use interlock_proto::v1::guard_client::GuardClient;
 use interlock_proto::v1::operator_client::OperatorClient;
 use interlock_proto::{Identity, Role, v1};
@@ -141,6 +143,17 @@ impl Cluster {
 
     pub(crate) async fn stop(&mut self, index: usize) {
         self.nodes[index].take().unwrap().shutdown().await;
+    }
+
+    /// Waits until the peers refuse a node's data, ends it, and says why they did.
+    pub(crate) async fn refused(&mut self, index: usize) -> String {
+        let mut node = self.nodes[index].take().unwrap();
+        let stopped = tokio::time::timeout(DEADLINE, node.stopped()).await.expect("a refusal");
+        node.shutdown().await;
+        match stopped {
+            Err(StopError::Refused(reason)) => reason,
+            other => panic!("stopped for another reason: {other:?}"),
+        }
     }
 
     pub(crate) fn channel(&self, index: usize, caller: &Identity) -> Channel {

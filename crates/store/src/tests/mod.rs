@@ -2,6 +2,7 @@
 
 mod damage;
 mod life;
+mod marks;
 mod power_cut;
 mod suite;
 mod support;
