@@ -39,7 +39,10 @@ pub(crate) fn node_code(error: &interlock_node::StartError) -> &'static Code {
             IdentityError::Lock(LockError::Held { .. }) => &codes::DIRECTORY_IN_USE,
             _ => &codes::NODE_FAILED,
         },
-        StartError::Open(_) | StartError::Listen { .. } | StartError::Consensus(_) => &codes::NODE_FAILED,
+        StartError::Open(_)
+        | StartError::Listen { .. }
+        | StartError::Random(_)
+        | StartError::Consensus(_) => &codes::NODE_FAILED,
     }
 }
 

@@ -53,6 +53,7 @@ codes! {
     22 NODE_FOREIGN_DATA Usage "point data_dir at this node's own directory; nothing was changed";
     23 DIRECTORY_IN_USE Usage "another process works in this directory; stop it first, or use the directory of this one";
     24 NODE_FAILED Failed "the message says what failed; the node did not acknowledge anything that it had not stored";
+    25 NODE_REFUSED Refused "do not start it again; replace it by a new node under a new id, as docs/operating/replacing-a-node.md says";
     30 SIGNER_NOT_ENROLLED Usage "enrol the signer once, with `interlock signer enroll`, while the cluster is reachable";
     31 SIGNER_ALREADY_ENROLLED Usage "start it with `interlock signer start`; a watermark is made once and then only grows";
     32 SIGNER_FAILED Failed "the message says what failed; nothing was signed that was not approved";

@@ -6,7 +6,7 @@ use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::pki::PkiError;
 use interlock_client::OperatorError;
-use interlock_node::FormatError;
+use interlock_node::{FormatError, StopError};
 use interlock_proto::ConversionError;
 use interlock_signer::EnrollError;
 use std::io::Write as _;
@@ -32,7 +32,7 @@ pub(crate) enum CliError {
     #[error("the node does not start: {0}")]
     Node(Box<interlock_node::StartError>),
     #[error("the node has stopped: {0}")]
-    NodeStopped(interlock_node::StopError),
+    NodeStopped(StopError),
     #[error("cannot enrol: {0}")]
     Enroll(Box<EnrollError>),
     #[error("the signer does not start: {0}")]
@@ -86,6 +86,7 @@ impl CliError {
             Self::Answer { .. } => &codes::ANSWER_UNREADABLE,
             Self::Format(error) => format_code(error),
             Self::Node(error) => node_code(error),
+            Self::NodeStopped(StopError::Refused(_)) => &codes::NODE_REFUSED,
             Self::NodeStopped(_) => &codes::NODE_FAILED,
             Self::Enroll(error) => enroll_code(error),
             Self::Signer(error) => signer_code(error),

@@ -274,7 +274,7 @@ fn raft_config(config: &NodeConfig) -> Result<Arc<openraft::Config>, StartError>
         // A restarted leader must win an election again: its state may be behind what clients saw.
         enable_leader_restore: Some(false),
         // A follower whose log went back has lost what it acknowledged. openraft looks only in debug builds; what
-        // refuses such a voter here is the peers' memory of its data.
+        // refuses such a voter here is the peers' memory of its data and of its mark.
         allow_log_reversion: Some(false),
         ..openraft::Config::default()
     };
