@@ -150,6 +150,12 @@ pub enum ConfigError {
         /// How many.
         count: usize,
     },
+    /// A founder founds, and does not join.
+    #[error("node {node_id} is listed as a founding member: format it without --join, or remove its [[member]]")]
+    FounderJoins {
+        /// This node.
+        node_id: u64,
+    },
     /// A snapshot after every entry of a batch, or never, is no setting.
     #[error("storage: snapshot_every_entries is 0: use 1 or more")]
     NoSnapshots,
@@ -227,6 +233,17 @@ impl NodeConfig {
         }
         Ok(())
     }
+
+    /// Checks what only a node that joins later needs.
+    ///
+    /// # Errors
+    /// When this node is among the founding members.
+    pub fn check_joins(&self) -> Result<(), ConfigError> {
+        if self.member.iter().any(|member| member.id == self.node_id) {
+            return Err(ConfigError::FounderJoins { node_id: self.node_id });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +279,12 @@ mod tests {
             config(&[2, 3, 4]).check_members(),
             Err(ConfigError::NotAMember { node_id: 1, members: vec![2, 3, 4] })
         );
+    }
+
+    #[test]
+    fn a_founder_does_not_join() {
+        assert_eq!(config(&[2, 3, 4]).check_joins(), Ok(()));
+        assert_eq!(config(&[1, 2, 3]).check_joins(), Err(ConfigError::FounderJoins { node_id: 1 }));
     }
 
     #[test]

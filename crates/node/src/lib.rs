@@ -9,6 +9,7 @@ pub mod config;
 mod failover;
 mod format;
 mod health;
+mod membership;
 mod proposer;
 mod raft;
 mod service;
@@ -17,7 +18,7 @@ mod start;
 mod tls;
 
 pub use config::NodeConfig;
-pub use format::{FormatError, format};
+pub use format::{FormatError, format, format_to_join};
 pub use raft::founders_digest;
 pub use start::{RunningNode, StartError, StopError, start};
 

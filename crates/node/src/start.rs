@@ -9,12 +9,14 @@ use crate::raft::{
     JOINED_LATER, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, Peers, follow_addresses,
     founders_digest, join, save_marks,
 };
-use crate::service::{GuardService, OperatorService, Shared};
+use crate::membership::finish_changes;
+use crate::service::{GuardService, MembershipService, OperatorService, Shared};
 use crate::sessions::Sessions;
 use crate::tls::{Tls, TlsError};
 use interlock_disk::RealDisk;
 use interlock_proto::raft::raft_server::RaftServer;
 use interlock_proto::v1::guard_server::GuardServer;
+use interlock_proto::v1::membership_server::MembershipServer;
 use interlock_proto::v1::operator_server::OperatorServer;
 use interlock_store::{
     Expected, FatalHook, GuardNode, StateMachine, Store, StoreOpenError, StoreOptions, TypeConfig,
@@ -156,7 +158,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         peers,
         stopping.clone(),
     );
-    serve(&mut tasks, "client server", client_router(&shared, &tls)?, clients, stopping.clone());
+    serve(&mut tasks, "client server", client_router(&shared, &known_peers, &tls)?, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
         tasks
@@ -176,6 +178,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     found_cluster(&raft, founders).await?;
     tasks.spawn(until(stopping.clone(), follow_addresses(Arc::clone(&known_peers), raft.clone())));
     tasks.spawn(until(stopping.clone(), save_marks(Arc::clone(&known_peers))));
+    tasks.spawn(until(stopping.clone(), finish_changes(raft.clone())));
     tasks.spawn(until(stopping, join(network, raft.clone())));
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
@@ -240,7 +243,9 @@ fn local_address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
 }
 
 fn founding_members(store: &Store) -> BTreeMap<u64, GuardNode> {
-    store.identity.founding_members.iter().map(|member| (member.id, member.node())).collect()
+    let members = &store.identity.founding_members;
+    let ids_used_to = members.iter().map(|member| member.id).max().unwrap_or(0);
+    members.iter().map(|member| (member.id, member.node(ids_used_to))).collect()
 }
 
 /// Every founder proposes the same members, so it does not matter who is first: peers refuse one that was founded with
@@ -302,11 +307,12 @@ fn peer_router(peers: PeerService, tls: &Tls) -> Result<Router, StartError> {
     Ok(server(tls)?.add_service(service))
 }
 
-fn client_router(shared: &Arc<Shared>, tls: &Tls) -> Result<Router, StartError> {
+fn client_router(shared: &Arc<Shared>, peers: &Arc<Peers>, tls: &Tls) -> Result<Router, StartError> {
     let guard = GuardServer::new(GuardService::new(Arc::clone(shared)))
         .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX);
     let operator = OperatorServer::new(OperatorService::new(Arc::clone(shared)));
-    Ok(server(tls)?.add_service(guard).add_service(operator))
+    let members = MembershipServer::new(MembershipService::new(Arc::clone(shared), Arc::clone(peers)));
+    Ok(server(tls)?.add_service(guard).add_service(operator).add_service(members))
 }
 
 fn serve(

@@ -7,6 +7,7 @@
 mod convert;
 mod identity;
 mod outcome;
+mod refusal;
 
 /// The public API.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
@@ -27,3 +28,4 @@ pub use convert::{
 };
 pub use identity::{Identity, IdentityError, Role};
 pub use outcome::{NotCommitted, not_committed, not_committed_of};
+pub use refusal::MembersRefusal;

@@ -122,7 +122,8 @@ fn put_membership<W: Write>(encoder: Encoded<'_, W>, membership: &Membership) ->
     let nodes: Vec<_> = membership.nodes().collect();
     encoder.map(nodes.len() as u64)?;
     for (id, node) in nodes {
-        encoder.u64(*id)?.array(2)?.str(&node.peer_address)?.str(&node.client_address)?;
+        encoder.u64(*id)?.array(3)?.str(&node.peer_address)?.str(&node.client_address)?;
+        encoder.u64(node.ids_used_to)?;
     }
     Ok(())
 }
@@ -140,16 +141,32 @@ fn get_membership(decoder: &mut Decoder<'_>) -> Result<Membership, minicbor::dec
     let mut nodes = BTreeMap::new();
     for _ in 0..bounded(decoder.map()?)? {
         let id = decoder.u64()?;
-        array(decoder, 2)?;
-        let node =
-            GuardNode { peer_address: decoder.str()?.to_owned(), client_address: decoder.str()?.to_owned() };
-        nodes.insert(id, node);
+        nodes.insert(id, get_node(decoder)?);
     }
     if configs.is_empty() && nodes.is_empty() {
         // Before the first membership entry there is none; openraft refuses to build that one.
         return Ok(Membership::default());
     }
     Membership::new(configs, nodes).map_err(|error| minicbor::decode::Error::message(error.to_string()))
+}
+
+/// The first records had no `ids_used_to`.
+fn get_node(decoder: &mut Decoder<'_>) -> Result<GuardNode, minicbor::decode::Error> {
+    let fields = decoder.array()?;
+    let mut node = GuardNode {
+        peer_address: decoder.str()?.to_owned(),
+        client_address: decoder.str()?.to_owned(),
+        ids_used_to: 0,
+    };
+    match fields {
+        Some(2) => {}
+        Some(3) => node.ids_used_to = decoder.u64()?,
+        found => {
+            let text = format!("a member's record has 2 or 3 fields, found {found:?}");
+            return Err(minicbor::decode::Error::message(text));
+        }
+    }
+    Ok(node)
 }
 
 /// A membership and the log id that stored it.
@@ -249,9 +266,18 @@ mod tests {
         let node = |port: u16| GuardNode {
             peer_address: format!("127.0.0.1:{port}"),
             client_address: format!("127.0.0.1:{}", port + 1),
+            ids_used_to: 9,
         };
         let nodes = BTreeMap::from([(1, node(1)), (2, node(3)), (9, node(5))]);
         Membership::new(vec![BTreeSet::from([1, 2]), BTreeSet::from([2])], nodes).unwrap()
+    }
+
+    #[test]
+    fn a_member_of_before_ids_were_counted_is_read() {
+        let mut encoder = Encoder::new(Vec::new());
+        encoder.array(2).unwrap().str("a:1").unwrap().str("a:2").unwrap();
+        let node = whole(&encoder.into_writer(), get_node).unwrap();
+        assert_eq!((node.peer_address.as_str(), node.ids_used_to), ("a:1", 0));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::raft::admission::Admission;
 use crate::raft::{LocalNode, wire};
 use interlock_proto::raft as proto;
-use interlock_store::{DiskError, Flushed, PeerBook, PeerRefused};
+use interlock_store::{DiskError, Flushed, Mark, PeerBook, PeerRefused};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tonic::metadata::MetadataValue;
@@ -98,6 +98,11 @@ impl Peers {
     /// How far all peers have come, as this node remembers it.
     pub(crate) fn marks(&self) -> Vec<proto::PeerMark> {
         self.book.marks().into_iter().map(|(node_id, peer)| wire::peer_mark_to_wire(node_id, &peer)).collect()
+    }
+
+    /// The same, for people.
+    pub(crate) fn known_marks(&self) -> BTreeMap<u64, Mark> {
+        self.book.marks().into_iter().map(|(node_id, peer)| (node_id, peer.mark)).collect()
     }
 
     /// Takes over what a peer remembers of the others, and of this node.

@@ -6,7 +6,7 @@ pub(crate) mod signer;
 
 use interlock_core::ClusterId;
 use interlock_node::config::{Failover, Listen, Member, NodeConfig, Storage, Timing, TlsFiles};
-use interlock_node::{RunningNode, StartError, StopError, format, start};
+use interlock_node::{RunningNode, StartError, StopError, format, format_to_join, start};
 use interlock_proto::v1::guard_client::GuardClient;
 use interlock_proto::v1::operator_client::OperatorClient;
 use interlock_proto::{Identity, Role, v1};
@@ -66,18 +66,40 @@ impl Authority {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Three nodes and their authority.
+fn config(dir: &Path, authority: &Authority, member: &Member, founders: Vec<Member>) -> NodeConfig {
+    NodeConfig {
+        node_id: member.id,
+        cluster_id: None,
+        data_dir: dir.join(format!("node-{}", member.id)),
+        tls: authority.issue(&Identity::node(member.id)),
+        listen: Listen {
+            peers: member.peer_address.parse().unwrap(),
+            clients: member.client_address.parse().unwrap(),
+            http: None,
+        },
+        member: founders,
+        timing: TIMING,
+        failover: Failover::default(),
+        storage: Storage::default(),
+    }
+}
+
+/// Three nodes, those that joined later, and their authority.
 pub(crate) struct Cluster {
     pub(crate) id: ClusterId,
     pub(crate) authority: Authority,
     pub(crate) configs: Vec<NodeConfig>,
     pub(crate) nodes: Vec<Option<RunningNode>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
+
+/// Patient: these tests are about what happens, not how fast, on a machine that may be busy.
+const TIMING: Timing =
+    Timing { heartbeat_interval_ms: 100, election_timeout_min_ms: 600, election_timeout_max_ms: 1200 };
 
 impl Cluster {
     /// Formats three nodes; none runs yet.
@@ -93,32 +115,28 @@ impl Cluster {
             .collect();
         let configs: Vec<NodeConfig> = members
             .iter()
-            .map(|member| NodeConfig {
-                node_id: member.id,
-                cluster_id: None,
-                data_dir: dir.path().join(format!("node-{}", member.id)),
-                tls: authority.issue(&Identity::node(member.id)),
-                listen: Listen {
-                    peers: member.peer_address.parse().unwrap(),
-                    clients: member.client_address.parse().unwrap(),
-                    http: None,
-                },
-                member: members.clone(),
-                // Patient: these tests are about what happens, not how fast, on a machine that may be busy.
-                timing: Timing {
-                    heartbeat_interval_ms: 100,
-                    election_timeout_min_ms: 600,
-                    election_timeout_max_ms: 1200,
-                },
-                failover: Failover::default(),
-                storage: Storage::default(),
-            })
+            .map(|member| config(dir.path(), &authority, member, members.clone()))
             .collect();
         let id = format(&configs[0], None).unwrap();
         for config in &configs[1..] {
             assert_eq!(format(config, Some(id)).unwrap(), id);
         }
-        Self { id, authority, configs, nodes: vec![None, None, None], _dir: dir }
+        Self { id, authority, configs, nodes: vec![None, None, None], dir }
+    }
+
+    /// Formats one more node, to join later. Its index is its id less one, as that of all others.
+    pub(crate) fn format_joiner(&mut self) -> usize {
+        let index = self.configs.len();
+        let member = Member {
+            id: index as u64 + 1,
+            peer_address: free_address().to_string(),
+            client_address: free_address().to_string(),
+        };
+        let config = config(self.dir.path(), &self.authority, &member, Vec::new());
+        format_to_join(&config, self.id).unwrap();
+        self.configs.push(config);
+        self.nodes.push(None);
+        index
     }
 
     /// Formats and starts three nodes.
@@ -191,7 +209,7 @@ impl Cluster {
     /// The index of the leader, once the running nodes agree on one that runs.
     pub(crate) async fn leader(&self) -> usize {
         eventually("a leader", async || {
-            let running: Vec<usize> = (0..3).filter(|index| self.nodes[*index].is_some()).collect();
+            let running: Vec<usize> = (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()).collect();
             let mut leaders = Vec::new();
             for index in &running {
                 let status = self.operator(*index).node_status(v1::NodeStatusRequest {}).await.ok()?;
