@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod members;
 pub(crate) mod signer;
 
 use interlock_core::ClusterId;
@@ -208,14 +209,20 @@ impl Cluster {
 
     /// The index of the leader, once the running nodes agree on one that runs.
     pub(crate) async fn leader(&self) -> usize {
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()).collect();
+        self.leader_of(&running).await
+    }
+
+    /// The index of the leader, once these nodes agree on one that runs.
+    pub(crate) async fn leader_of(&self, asked: &[usize]) -> usize {
         eventually("a leader", async || {
-            let running: Vec<usize> = (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()).collect();
             let mut leaders = Vec::new();
-            for index in &running {
+            for index in asked {
                 let status = self.operator(*index).node_status(v1::NodeStatusRequest {}).await.ok()?;
                 leaders.push(usize::try_from(status.into_inner().leader?).unwrap() - 1);
             }
-            leaders.iter().all(|leader| *leader == leaders[0] && running.contains(leader)).then(|| leaders[0])
+            let runs = |leader: usize| self.nodes[leader].is_some();
+            leaders.iter().all(|leader| *leader == leaders[0] && runs(*leader)).then(|| leaders[0])
         })
         .await
     }
