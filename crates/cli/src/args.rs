@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Hand a key's lease to another signer
     Failover(FailoverArgs),
-    /// Look at the guard cluster
+    /// Look at the guard cluster, and change its members
     #[command(subcommand)]
     Cluster(ClusterCommand),
     /// Show it all on this machine: a cluster, a chain, two signers, and what happens when they are killed
@@ -83,7 +83,7 @@ pub(crate) struct PkiIssueArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
-    /// Make an empty data directory, once; prints the cluster id
+    /// Make an empty data directory, once; prints the cluster id. With --join, for a node that is added later
     Format(NodeFormatArgs),
     /// Run the node until it is told to stop
     Start(NodeStartArgs),
@@ -97,6 +97,9 @@ pub(crate) struct NodeFormatArgs {
     /// Cluster to belong to, as the first node's format printed it; made at random when absent
     #[arg(long, value_name = "HEX")]
     pub(crate) cluster_id: Option<String>,
+    /// For a node that joins a cluster which works already; needs the cluster id
+    #[arg(long)]
+    pub(crate) join: bool,
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +230,71 @@ pub(crate) struct FailoverArgs {
 pub(crate) enum ClusterCommand {
     /// Ask every node how it is
     Status(ClusterStatusArgs),
+    /// Show who is a member, in which role, and how far behind
+    Members(ClusterStatusArgs),
+    /// Make a node a voter; it was formatted with --join and runs
+    Add(ClusterAddArgs),
+    /// Make a node leave, for good
+    Remove(ClusterRemoveArgs),
+    /// Put a new node in the place of an old one, dead or alive
+    Replace(ClusterReplaceArgs),
+    /// Tell the cluster where a member is reached
+    SetAddress(ClusterAddArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterAddArgs {
+    /// Its node id; for a new node, above all that were ever used
+    pub(crate) id: u64,
+    #[command(flatten)]
+    pub(crate) addresses: AddressArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterRemoveArgs {
+    /// Its node id
+    pub(crate) id: u64,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterReplaceArgs {
+    /// Node id of the node that goes
+    pub(crate) old_id: u64,
+    /// Node id of the new node, above all that were ever used; it was formatted with --join and runs
+    pub(crate) new_id: u64,
+    #[command(flatten)]
+    pub(crate) addresses: AddressArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddressArgs {
+    /// Where the other nodes reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_address: String,
+    /// Where signers and operators reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) client_address: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// How long a new node may take to catch up
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) timeout: u64,
+    /// Take one step only, and say where it stands; the same command takes the next
+    #[arg(long)]
+    pub(crate) one_step: bool,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
 }
 
 #[derive(Debug, Args)]

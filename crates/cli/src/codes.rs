@@ -67,6 +67,11 @@ codes! {
     46 NOT_POSSIBLE Refused "nothing was changed; see to what the message names, then try again";
     50 DEMO_FAILED Failed "on a busy machine try again with a release build; if it says the same, please report all that was printed";
     51 OUTPUT_FAILED Failed "the result could not be written to stdout; what was asked may have been done";
+    70 MEMBER_ID_USED Refused "format the new node under an id above the highest that `interlock cluster members` shows";
+    71 NO_SUCH_MEMBER Refused "`interlock cluster members` shows who is a member";
+    72 QUORUM_AT_RISK Refused "nothing was changed; bring the silent nodes back, or replace a dead one, before this";
+    73 CHANGE_IN_PROGRESS Refused "nothing was changed; the change under way ends by itself within seconds, then try again";
+    74 NOT_CAUGHT_UP Unavailable "see that the new node runs and is reached at its peer address; the same command goes on";
 }
 
 #[cfg(test)]

@@ -25,6 +25,13 @@ pub(crate) enum CliError {
     Operator(#[from] OperatorError),
     #[error("{message}")]
     NoSuchKey { message: String },
+    #[error("a node that joins needs the id of its cluster: give --cluster-id, as `cluster members` shows it")]
+    JoinsNothing,
+    #[error(
+        "node {node_id} did not catch up within {seconds} s ({}); it follows and does not vote yet",
+        crate::members::behind_text(*behind)
+    )]
+    NotCaughtUp { node_id: u64, behind: u64, seconds: u64 },
     #[error("the answer makes no sense: {problem}")]
     Answer { problem: String },
     #[error("the node is not formatted: {0}")]
@@ -83,6 +90,8 @@ impl CliError {
             Self::Argument { .. } => &codes::BAD_ARGUMENT,
             Self::Operator(error) => operator_code(error),
             Self::NoSuchKey { .. } => &codes::NO_SUCH_KEY,
+            Self::JoinsNothing => &codes::BAD_ARGUMENT,
+            Self::NotCaughtUp { .. } => &codes::NOT_CAUGHT_UP,
             Self::Answer { .. } => &codes::ANSWER_UNREADABLE,
             Self::Format(error) => format_code(error),
             Self::Node(error) => node_code(error),

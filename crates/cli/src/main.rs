@@ -15,6 +15,7 @@ mod key;
 mod key_view;
 mod leash;
 mod logging;
+mod members;
 mod new_files;
 mod node;
 mod operator;

@@ -6,6 +6,8 @@
 use crate::channels::Channels;
 use crate::leader::{CallLimits, CallOutcome, LeaderClient, Repeat};
 use interlock_core::{Epoch, KeyId};
+use interlock_proto::MembersRefusal;
+use interlock_proto::v1::membership_client::MembershipClient;
 use interlock_proto::v1::operator_client::OperatorClient as Rpc;
 use interlock_proto::v1::{self, change_response, failover_response};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use tonic::{Code, Status};
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Longest that a node is waited for while it fails over: a planned one first waits for the holder to finish.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that one step of a change of members is waited for: it needs a commit, and perhaps an election first.
+const MEMBERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that a node's status is waited for.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(2_000);
 
@@ -47,6 +51,14 @@ pub enum OperatorError {
     /// The certificate does not allow this.
     #[error("not allowed: {message}; use a certificate of another role")]
     NotAuthorised {
+        /// Why.
+        message: String,
+    },
+    /// The members cannot be changed in this way.
+    #[error("{message}")]
+    MembersRefused {
+        /// Why, for programs.
+        refusal: MembersRefusal,
         /// Why.
         message: String,
     },
@@ -218,6 +230,43 @@ impl OperatorClient {
         }
     }
 
+    /// The members, read linearizably.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
+    pub async fn members(&self) -> Result<v1::MembersResponse, OperatorError> {
+        let limits = self.limits(ATTEMPT_TIMEOUT, Repeat::Always);
+        let request = v1::MembersRequest { local: false };
+        let call = |channel| async move { MembershipClient::new(channel).members(request).await };
+        read_of(self.leader.call(limits, call).await)
+    }
+
+    /// One step towards a goal for the members. The goal is absolute, so the step is harmless when repeated.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
+    pub async fn change_members(
+        &self,
+        goal: &v1::change_members_request::Goal,
+    ) -> Result<v1::ChangeMembersResponse, OperatorError> {
+        let mut limits = self.limits(MEMBERS_TIMEOUT, Repeat::Always);
+        limits.deadline = Instant::now() + self.patience.max(MEMBERS_TIMEOUT);
+        let request = v1::ChangeMembersRequest { goal: Some(goal.clone()) };
+        let outcome = self
+            .leader
+            .call(limits, |channel| {
+                let request = request.clone();
+                async move { MembershipClient::new(channel).change_members(request).await }
+            })
+            .await;
+        let outcome = match outcome {
+            // Whatever came of an earlier attempt: the refusal is about what is so now.
+            CallOutcome::Rejected { status, .. } => CallOutcome::Rejected { status, after_unknown: false },
+            other => other,
+        };
+        answered(outcome).map(|(response, _)| response)
+    }
+
     /// What each configured node says of itself, asked at the same time.
     pub async fn node_status(&self) -> Vec<NodeReport> {
         let channels = self.leader.channels();
@@ -288,6 +337,9 @@ fn read_failure(node_id: u64, status: &Status) -> OperatorError {
 
 fn rejection_of(status: &Status) -> Option<OperatorError> {
     let message = status.message().to_owned();
+    if let Some(refusal) = MembersRefusal::of(status) {
+        return Some(OperatorError::MembersRefused { refusal, message });
+    }
     match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => Some(OperatorError::NotAuthorised { message }),
         Code::InvalidArgument

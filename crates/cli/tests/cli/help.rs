@@ -22,7 +22,13 @@ fn help_of_every_command() {
         "key freeze --help",
         "key unfreeze --help",
         "failover --help",
+        "cluster --help",
         "cluster status --help",
+        "cluster members --help",
+        "cluster add --help",
+        "cluster remove --help",
+        "cluster replace --help",
+        "cluster set-address --help",
         "demo --help",
     ];
     let transcript = Scratch::new().transcript(&lines);
