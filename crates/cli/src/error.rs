@@ -25,7 +25,9 @@ pub(crate) enum CliError {
     Operator(#[from] OperatorError),
     #[error("{message}")]
     NoSuchKey { message: String },
-    #[error("a node that joins needs the id of its cluster: give --cluster-id, as `cluster members` shows it")]
+    #[error(
+        "a node that joins needs the id of its cluster: give --cluster-id, as `cluster members` shows it"
+    )]
     JoinsNothing,
     #[error(
         "node {node_id} did not catch up within {seconds} s ({}); it follows and does not vote yet",

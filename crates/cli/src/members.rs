@@ -67,11 +67,7 @@ pub(crate) async fn set_address(args: &ClusterAddArgs) -> Result<(), CliError> {
 
 fn new_member(node_id: u64, addresses: &AddressArgs) -> v1::NewMember {
     let AddressArgs { peer_address, client_address } = addresses;
-    v1::NewMember {
-        node_id,
-        peer_address: peer_address.clone(),
-        client_address: client_address.clone(),
-    }
+    v1::NewMember { node_id, peer_address: peer_address.clone(), client_address: client_address.clone() }
 }
 
 async fn change(goal: Goal, node_id: u64, args: &ChangeArgs) -> Result<(), CliError> {

@@ -151,7 +151,9 @@ pub enum ConfigError {
         count: usize,
     },
     /// A founder founds, and does not join.
-    #[error("node {node_id} is listed as a founding member: format it without --join, or remove its [[member]]")]
+    #[error(
+        "node {node_id} is listed as a founding member: format it without --join, or remove its [[member]]"
+    )]
     FounderJoins {
         /// This node.
         node_id: u64,

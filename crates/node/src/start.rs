@@ -4,12 +4,12 @@
 use crate::config::{ConfigError, NodeConfig};
 use crate::failover::{self, Driver};
 use crate::health;
+use crate::membership::finish_changes;
 use crate::proposer::Proposer;
 use crate::raft::{
     JOINED_LATER, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, Peers, follow_addresses,
     founders_digest, join, save_marks,
 };
-use crate::membership::finish_changes;
 use crate::service::{GuardService, MembershipService, OperatorService, Shared};
 use crate::sessions::Sessions;
 use crate::tls::{Tls, TlsError};
@@ -158,7 +158,13 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         peers,
         stopping.clone(),
     );
-    serve(&mut tasks, "client server", client_router(&shared, &known_peers, &tls)?, clients, stopping.clone());
+    serve(
+        &mut tasks,
+        "client server",
+        client_router(&shared, &known_peers, &tls)?,
+        clients,
+        stopping.clone(),
+    );
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
         tasks

@@ -206,7 +206,8 @@ async fn a_member_moves_to_another_address_while_it_runs_and_while_it_does_not()
     };
     let goal = at(forward.address, old.clients);
     assert_eq!(change(&world.cluster, &goal).await.unwrap(), [NewVoters, Done]);
-    eventually("the leader comes by the new address", async || (forward.connections() > 0).then_some(())).await;
+    eventually("the leader comes by the new address", async || (forward.connections() > 0).then_some(()))
+        .await;
     world.cluster.stop(moved).await;
     world.approve(6).await;
     world.cluster.configs[moved].listen.peers = free_address();

@@ -201,9 +201,8 @@ fn check_quorum(
     if let (Some(id), true) = (leave, wanted.is_empty()) {
         return Err(Refused::LastVoter { id });
     }
-    let will_be_heard = |id: &u64| {
-        view.heard.contains(id) || (join == Some(*id) && view.membership.get_node(id).is_none())
-    };
+    let will_be_heard =
+        |id: &u64| view.heard.contains(id) || (join == Some(*id) && view.membership.get_node(id).is_none());
     let heard: Vec<u64> = wanted.iter().copied().filter(will_be_heard).collect();
     if heard.len() > wanted.len() / 2 {
         return Ok(());

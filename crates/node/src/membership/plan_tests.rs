@@ -98,10 +98,10 @@ fn an_id_stays_used_when_its_node_is_gone() {
         }
     }
     let (_, end) = stages(members(&[&[1, 2]], &[7], 0), &voters(None, Some(7)));
-    assert_eq!(next_step(&view(end, &[1, 2]), &voters(Some(7), None)).unwrap_err(), Refused::IdUsed {
-        id: 7,
-        highest: 7
-    });
+    assert_eq!(
+        next_step(&view(end, &[1, 2]), &voters(Some(7), None)).unwrap_err(),
+        Refused::IdUsed { id: 7, highest: 7 }
+    );
 }
 
 #[test]

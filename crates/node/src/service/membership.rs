@@ -89,7 +89,8 @@ fn parse_goal(request: &v1::ChangeMembersRequest) -> Result<Goal, Status> {
         WireGoal::Add(member) => Goal::Voters { join: Some(parse_member(member)?), leave: None },
         WireGoal::Remove(id) => Goal::Voters { join: None, leave: Some(*id) },
         WireGoal::Replace(replace) => {
-            let with = replace.with.as_ref().ok_or_else(|| Status::invalid_argument("field with is missing"))?;
+            let with =
+                replace.with.as_ref().ok_or_else(|| Status::invalid_argument("field with is missing"))?;
             let (old, join) = (replace.old_node_id, parse_member(with)?);
             if join.0 == old {
                 return Err(Status::invalid_argument(format!(

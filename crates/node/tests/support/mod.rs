@@ -114,10 +114,8 @@ impl Cluster {
                 client_address: free_address().to_string(),
             })
             .collect();
-        let configs: Vec<NodeConfig> = members
-            .iter()
-            .map(|member| config(dir.path(), &authority, member, members.clone()))
-            .collect();
+        let configs: Vec<NodeConfig> =
+            members.iter().map(|member| config(dir.path(), &authority, member, members.clone())).collect();
         let id = format(&configs[0], None).unwrap();
         for config in &configs[1..] {
             assert_eq!(format(config, Some(id)).unwrap(), id);
@@ -209,7 +207,8 @@ impl Cluster {
 
     /// The index of the leader, once the running nodes agree on one that runs.
     pub(crate) async fn leader(&self) -> usize {
-        let running: Vec<usize> = (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()).collect();
+        let running: Vec<usize> =
+            (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()).collect();
         self.leader_of(&running).await
     }
 
