@@ -115,14 +115,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let options = StoreOptions::new(FatalHook::stop_process());
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
     let founders = founding_members(&store);
-    let identity = &store.identity;
-    let local = LocalNode {
-        cluster: identity.cluster_id,
-        node_id: identity.node_id,
-        incarnation: identity.incarnation.to_be_bytes(),
-        run: random_run()?,
-        founders: if founders.is_empty() { JOINED_LATER } else { founders_digest(founders.keys().copied()) },
-    };
+    let local = local_node(&store, &founders)?;
     let peers = listen(config.listen.peers).await?;
     let clients = listen(config.listen.clients).await?;
     let http = match config.listen.http {
@@ -151,20 +144,10 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let addresses =
         (local_address(&peers, config.listen.peers), local_address(&clients, config.listen.clients));
     let mut tasks = JoinSet::new();
-    serve(
-        &mut tasks,
-        "peer server",
-        peer_router(PeerService::new(raft.clone(), Arc::clone(&known_peers)), &tls)?,
-        peers,
-        stopping.clone(),
-    );
-    serve(
-        &mut tasks,
-        "client server",
-        client_router(&shared, &known_peers, &tls)?,
-        clients,
-        stopping.clone(),
-    );
+    let peer_router = peer_router(PeerService::new(raft.clone(), Arc::clone(&known_peers)), &tls)?;
+    serve(&mut tasks, "peer server", peer_router, peers, stopping.clone());
+    let client_router = client_router(&shared, &known_peers, &tls)?;
+    serve(&mut tasks, "client server", client_router, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
         tasks
@@ -182,10 +165,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         "failure detector ended".to_owned()
     }));
     found_cluster(&raft, founders).await?;
-    tasks.spawn(until(stopping.clone(), follow_addresses(Arc::clone(&known_peers), raft.clone())));
-    tasks.spawn(until(stopping.clone(), save_marks(Arc::clone(&known_peers))));
-    tasks.spawn(until(stopping.clone(), finish_changes(raft.clone())));
-    tasks.spawn(until(stopping, join(network, raft.clone())));
+    run_beside(&mut tasks, &stopping, &raft, network);
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
     Ok(RunningNode { raft, known_peers, tasks, stop, peers, clients })
@@ -232,6 +212,30 @@ impl RunningNode {
             error!(%error, "what the peers had reported last was not written down");
         }
     }
+}
+
+fn local_node(store: &Store, founders: &BTreeMap<u64, GuardNode>) -> Result<LocalNode, StartError> {
+    let identity = &store.identity;
+    Ok(LocalNode {
+        cluster: identity.cluster_id,
+        node_id: identity.node_id,
+        incarnation: identity.incarnation.to_be_bytes(),
+        run: random_run()?,
+        founders: if founders.is_empty() { JOINED_LATER } else { founders_digest(founders.keys().copied()) },
+    })
+}
+
+/// What runs beside consensus as long as the node does.
+fn run_beside(
+    tasks: &mut JoinSet<String>,
+    stopping: &watch::Receiver<bool>,
+    raft: &openraft::Raft<TypeConfig, StateMachine>,
+    network: PeerNetwork,
+) {
+    tasks.spawn(until(stopping.clone(), follow_addresses(network.peers(), raft.clone())));
+    tasks.spawn(until(stopping.clone(), save_marks(network.peers())));
+    tasks.spawn(until(stopping.clone(), finish_changes(raft.clone())));
+    tasks.spawn(until(stopping.clone(), join(network, raft.clone())));
 }
 
 fn random_run() -> Result<u64, StartError> {

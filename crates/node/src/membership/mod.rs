@@ -1,4 +1,4 @@
-//! Changing the members while the cluster works: one committed step at a time, each decided by looking at what is there.
+//! Changing the members while the cluster works: one committed step at a time, each decided by what is there.
 //!
 //! Lives here: which step comes next (`plan`, a function of the membership and nothing else), taking it (`change`), and
 //! finishing what somebody left half done (`finish`). May not live here: what a majority is (openraft), who may ask

@@ -1,8 +1,8 @@
 //! A node that has just started takes no part in consensus before its peers have looked at its data.
 //!
 //! Its disk may be an older copy of itself, which it cannot know; its peers remember how far it had come. Invariant:
-//! until [`Admission`] says yes this node grants no vote, acknowledges no entry and asks for no vote; after a refusal it
-//! never does again. Asking costs no availability: what it could do alone, without the majority that it asks, is
+//! until [`Admission`] says yes this node grants no vote, acknowledges no entry and asks for no vote; after a refusal
+//! it never does again. Asking costs no availability: what it could do alone, without the majority that it asks, is
 //! nothing.
 
 use crate::raft::network::Peer;
