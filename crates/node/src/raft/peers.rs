@@ -6,7 +6,7 @@
 use crate::raft::admission::Admission;
 use crate::raft::{LocalNode, wire};
 use interlock_proto::raft as proto;
-use interlock_store::{DiskError, Flushed, Mark, PeerBook, PeerRefused};
+use interlock_store::{DiskError, Flushed, Mark, PeerBook, PeerMark, PeerRefused};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tonic::metadata::MetadataValue;
@@ -109,23 +109,28 @@ impl Peers {
     pub(crate) fn learn(&self, marks: &[proto::PeerMark]) -> Result<(), Status> {
         for told in marks {
             let peer = wire::peer_mark_from_wire(told)?;
-            let opened = self.flushed.opened();
-            let refused = if told.node_id != self.local.node_id {
-                self.book.learn(told.node_id, peer).err()
-            } else if peer.run != self.local.run && peer.mark > opened {
-                let refused =
-                    PeerRefused::RolledBack { node_id: told.node_id, known: peer.mark, found: opened };
-                self.admission.refuse(&refused.to_string());
-                return self.admission.check();
-            } else {
-                None
-            };
-            if let Some(refused) = refused {
+            if told.node_id == self.local.node_id {
+                self.learn_of_itself(&peer)?;
+            } else if let Err(refused) = self.book.learn(told.node_id, peer) {
                 // What a third node says of a second is no reason not to listen to the third.
                 tracing::warn!(node_id = told.node_id, "{refused}");
             }
         }
         Ok(())
+    }
+
+    fn learn_of_itself(&self, told: &PeerMark) -> Result<(), Status> {
+        let (node_id, found) = (self.local.node_id, u128::from_be_bytes(self.local.incarnation));
+        let opened = self.flushed.opened();
+        let refused = if told.incarnation != found {
+            PeerRefused::OtherData { node_id, known: told.incarnation, found }
+        } else if told.run != self.local.run && told.mark > opened {
+            PeerRefused::RolledBack { node_id, known: told.mark, found: opened }
+        } else {
+            return Ok(());
+        };
+        self.admission.refuse(&refused.to_string());
+        self.admission.check()
     }
 
     /// Writes the marks down. Blocks.
