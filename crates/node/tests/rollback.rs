@@ -170,3 +170,37 @@ async fn a_voter_behind_refuses_a_rolled_back_one_although_the_leader_that_count
     world.cluster.start(leader).await;
     world.a_conflict_is_denied_and_the_next_height_approved(height).await;
 }
+
+/// Its disk may be an older copy, and those who would know are not there yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_alone_grants_no_vote_and_acknowledges_nothing() {
+    use interlock_proto::raft::{self, raft_client::RaftClient};
+    let mut cluster = Cluster::formatted();
+    cluster.start(0).await;
+    let mark = raft::Mark::default();
+    let presence =
+        raft::Presence { incarnation: vec![2; 16], run: 1, opened: Some(mark), flushed: Some(mark) };
+    let sender = raft::Sender {
+        cluster_id: cluster.id.0.to_vec(),
+        node_id: 2,
+        target: 1,
+        founders: interlock_node::founders_digest([1, 2, 3]),
+        presence: Some(presence),
+        refusal: None,
+    };
+    let mut peer = RaftClient::new(cluster.peer_channel(0, &interlock_proto::Identity::node(2)));
+    let vote = Some(raft::Vote { term: 1_000_000, node_id: 2, committed: false });
+    let request =
+        raft::VoteRequest { sender: Some(sender.clone()), vote, last_log: None, leadership_transfer: false };
+    for status in [
+        peer.vote(request.clone()).await.unwrap_err(),
+        peer.pre_vote(request).await.unwrap_err(),
+        peer.append(raft::AppendRequest { sender: Some(sender.clone()), vote, ..Default::default() })
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(status.message().contains("still asks its peers"), "{status:?}");
+    }
+    let introduced = raft::IntroduceRequest { sender: Some(sender) };
+    peer.introduce(introduced).await.expect("its memory of others is as good as ever");
+}
