@@ -249,6 +249,14 @@ async fn followers_are_told_how_far_the_others_have_come() {
     }
     eventually("a mark that rose", async || known(one, other).await.filter(|mark| *mark > before)).await;
     eventually("a mark that rose", async || known(other, one).await.filter(|mark| *mark > before)).await;
+    // All peers are known now, so the file changes only because marks rise.
+    let file = world.cluster.configs[other].data_dir.join("peers");
+    let written = std::fs::read(&file).unwrap();
+    world.approve(20).await;
+    eventually("marks that are written down", async || {
+        std::fs::read(&file).is_ok_and(|now| now != written).then_some(())
+    })
+    .await;
 }
 
 /// Copies bytes between a new address and an old one.
