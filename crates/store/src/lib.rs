@@ -21,7 +21,10 @@ pub mod wal;
 #[cfg(test)]
 mod tests;
 
-pub use audit::{AuditOptions, AuditReader, AuditRecord, IndexStatus};
+pub use audit::{
+    AuditOptions, AuditOptionsError, AuditPage, AuditReadError, AuditReader, AuditRecord, AuditSummary, Break,
+    ChainCheck, ChainReport, Gap, IndexStatus, StoredRecord,
+};
 pub use batch::{Batch, BatchError};
 pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use futures::{Stream, StreamExt as _};
 use interlock_core::{AuditChain, ClusterId, LogPosition, State};
@@ -14,7 +15,7 @@ use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::{broadcast, watch};
 
-use crate::audit::{AuditRecord, AuditTrail};
+use crate::audit::{AuditRecord, AuditTrail, EntryRecords};
 use crate::batch::Batch;
 use crate::fatal::Fatal;
 use crate::snapshot::{self, SnapshotData, SnapshotError, SnapshotFiles};
@@ -43,6 +44,8 @@ pub struct AppliedEntry {
     pub batch: Batch,
     /// The verdict of each.
     pub verdicts: Verdicts,
+    /// The audit chain before the first.
+    pub chain_before: AuditChain,
     /// The audit chain after each.
     pub chain: Vec<AuditChain>,
 }
@@ -195,26 +198,36 @@ impl Shared {
 
 fn apply_batch(state: &mut State, log_id: LogId, batch: Batch) -> AppliedEntry {
     let count = batch.commands().len();
+    let chain_before = state.audit_chain();
     let (mut verdicts, mut chain) = (Vec::with_capacity(count), Vec::with_capacity(count));
     // A batch has far fewer than 2^32 items.
     for (item, command) in (0_u32..).zip(batch.commands()) {
         verdicts.push(state.apply(LogPosition { log_index: log_id.index(), item }, command));
         chain.push(state.audit_chain());
     }
-    AppliedEntry { log_id, batch, verdicts: Verdicts(verdicts), chain }
+    AppliedEntry { log_id, batch, verdicts: Verdicts(verdicts), chain_before, chain }
 }
 
-fn audit_records(entry: &AppliedEntry) -> Vec<AuditRecord> {
+/// When it is by this machine's clock, for people: ms since 1970, and `None` before.
+fn wall_clock_ms() -> Option<u64> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+fn audit_records(entry: &AppliedEntry) -> EntryRecords {
+    let applied_at_ms = wall_clock_ms();
     let items = entry.batch.commands().iter().zip(&entry.verdicts.0).zip(&entry.chain);
-    (0_u32..)
+    let records = (0_u32..)
         .zip(items)
         .map(|(item, ((command, verdict), chain))| AuditRecord {
             at: LogPosition { log_index: entry.log_id.index(), item },
             command: command.clone(),
             verdict: verdict.clone(),
             chain: *chain,
+            applied_at_ms,
         })
-        .collect()
+        .collect();
+    EntryRecords { before: entry.chain_before, records }
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -238,10 +251,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 responder.send(verdicts);
             }
             let Some(applied) = applied else { continue };
-            let records = audit_records(&applied);
+            let (records, bytes) = (audit_records(&applied), applied.batch.encoded().len());
             // Nobody may be subscribed.
             let _ = self.shared.entries.send(applied);
-            self.shared.audit.append(records).await?;
+            self.shared.audit.append(records, bytes).await?;
         }
         Ok(())
     }

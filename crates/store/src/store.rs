@@ -6,7 +6,7 @@ use std::sync::Arc;
 use interlock_disk::{Disk, DiskError};
 use thiserror::Error;
 
-use crate::audit::{AuditOptions, AuditReader, AuditTrail};
+use crate::audit::{AuditOptions, AuditOptionsError, AuditReader, AuditTrail};
 use crate::fatal::{Fatal, FatalHook};
 use crate::identity::{
     self, AUDIT_DIRECTORY, Expected, Identity, IdentityError, LOG_DIRECTORY, SNAPSHOT_DIRECTORY,
@@ -62,6 +62,9 @@ pub enum StoreOpenError {
     /// A setting.
     #[error(transparent)]
     Options(#[from] WalOptionsError),
+    /// A setting.
+    #[error(transparent)]
+    AuditOptions(#[from] AuditOptionsError),
     /// The write-ahead log.
     #[error(transparent)]
     Log(#[from] WalOpenError),
@@ -103,6 +106,7 @@ impl Store {
         options: &StoreOptions,
     ) -> Result<Store, StoreOpenError> {
         options.wal.check()?;
+        options.audit.check()?;
         let (identity, lock) = identity::open(disk.as_ref(), path, expected)?;
         let lock = Arc::new(lock);
         let peers = PeerBook::open(Arc::clone(&disk), path)?;
