@@ -22,8 +22,8 @@ pub mod wal;
 mod tests;
 
 pub use audit::{
-    AuditOptions, AuditOptionsError, AuditPage, AuditReadError, AuditReader, AuditRecord, AuditSummary, Break,
-    ChainCheck, ChainReport, Gap, IndexStatus, StoredRecord,
+    AuditOptions, AuditOptionsError, AuditPage, AuditReadError, AuditReader, AuditRecord, AuditSummary,
+    Break, ChainCheck, ChainReport, Gap, IndexStatus, StoredRecord,
 };
 pub use batch::{Batch, BatchError};
 pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};

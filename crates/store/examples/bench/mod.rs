@@ -7,8 +7,8 @@ use std::sync::Arc;
 use interlock_core::cometbft::{CometbftIntent, Position, Step, Timestamp};
 use interlock_core::command::AddKey;
 use interlock_core::{
-    Action, ChainId, ChainIdentity, ClusterId, Command, Digest, Epoch, Holder, Incarnation,
-    Intent, KeyId, KeyName, NodeName, Policy, PublicKey, SignerId,
+    Action, ChainId, ChainIdentity, ClusterId, Command, Digest, Epoch, Holder, Incarnation, Intent, KeyId,
+    KeyName, NodeName, Policy, PublicKey, SignerId,
 };
 use interlock_disk::RealDisk;
 use interlock_store::{

@@ -7,10 +7,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::IndexStatus;
 use super::index::{Additions, Index, IndexError};
 use super::manifest::IndexPlace;
 use super::segments::Location;
-use super::IndexStatus;
 use super::shared::Shared;
 
 /// Records that enter the index at once.
@@ -138,7 +138,11 @@ impl Indexer {
         match within {
             None if complete => self.next_segment(),
             Some(end) if complete && scanned.end < end => {
-                tracing::error!(segment = self.done.segment, offset = scanned.end, "an audit record does not read");
+                tracing::error!(
+                    segment = self.done.segment,
+                    offset = scanned.end,
+                    "an audit record does not read"
+                );
                 self.done.offset = end;
                 Ok(())
             }
@@ -174,11 +178,8 @@ impl Indexer {
         let Some(index) = self.index.take() else { return };
         let end = self.shared.end();
         let complete = end.end.is_none_or(|end| end == self.done);
-        let closed = if vouched && complete {
-            self.place.close(index, end.last)
-        } else {
-            self.place.abandon(index)
-        };
+        let closed =
+            if vouched && complete { self.place.close(index, end.last) } else { self.place.abandon(index) };
         if let Err(error) = closed {
             // Without a manifest the next start builds it again.
             tracing::warn!(%error, "the audit index did not close cleanly");

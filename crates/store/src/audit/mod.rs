@@ -12,6 +12,8 @@ mod reader;
 mod record;
 mod segments;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod writer;
 

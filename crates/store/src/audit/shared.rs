@@ -103,6 +103,12 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Keeps the indexer from publishing anything, as a slow build does.
+    #[cfg(test)]
+    pub(super) fn hold_index(&self) -> std::sync::RwLockReadGuard<'_, Option<(Index, Location)>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn published(&self) -> bool {
         self.index.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }

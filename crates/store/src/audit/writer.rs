@@ -12,9 +12,9 @@ use std::sync::Arc;
 use interlock_core::{AuditChain, LogPosition};
 use interlock_disk::{Disk, DiskError, DiskFile};
 
+use super::AuditOptions;
 use super::record::EntryRecords;
 use super::segments::{HEADER_BYTES, Location, SegmentReader, encode_header};
-use super::AuditOptions;
 use super::shared::TrailEnd;
 
 /// Appended to the name of a segment whose head is unknown: it is kept for people, and not read.
@@ -53,8 +53,7 @@ impl SegmentWriter {
     ) -> Result<SegmentWriter, DiskError> {
         let reader = SegmentReader::new(disk, directory);
         let mut segments = reader.segments()?;
-        let mut writer =
-            SegmentWriter { reader, options, active: None, closed: VecDeque::new(), last: None };
+        let mut writer = SegmentWriter { reader, options, active: None, closed: VecDeque::new(), last: None };
         while let Some(segment) = segments.pop() {
             if writer.open_newest(segment)? {
                 break;

@@ -62,7 +62,11 @@ impl Directory {
 
     /// Opens and replays as openraft does at start.
     pub(crate) async fn start(&self) -> Store {
-        let mut store = self.open().unwrap();
+        self.start_with(&options()).await
+    }
+
+    pub(crate) async fn start_with(&self, options: &StoreOptions) -> Store {
+        let mut store = Store::open(Arc::clone(&self.disk), &self.path, expected(), options).unwrap();
         StorageHelper::new(&mut store.log, &mut store.machine).with_id(1).get_initial_state().await.unwrap();
         store
     }
