@@ -26,8 +26,12 @@ fn entry(state: &mut State, log_index: u64) -> EntryRecords {
 }
 
 fn open(directory: &std::path::Path) -> AuditTrail {
+    open_with(directory, &AuditOptions::default())
+}
+
+fn open_with(directory: &std::path::Path, options: &AuditOptions) -> AuditTrail {
     let fatal = Fatal::new(FatalHook::new(|error| panic!("{error}")));
-    AuditTrail::open(Arc::new(RealDisk), directory.to_owned(), &AuditOptions::default(), fatal).unwrap()
+    AuditTrail::open(Arc::new(RealDisk), directory.to_owned(), options, fatal).unwrap()
 }
 
 async fn in_use(trail: &AuditTrail) {
@@ -46,6 +50,7 @@ async fn an_index_that_is_being_built_makes_nobody_wait() {
     for log_index in 1..=3000 {
         trail.append(entry(&mut state, log_index), 100).await.unwrap();
     }
+    in_use(&trail).await;
     drop(trail);
     std::fs::remove_file(directory.path().join("index.manifest")).unwrap();
 
@@ -91,4 +96,29 @@ async fn an_index_that_names_a_wrong_place_is_not_believed_and_built_again() {
     let mut status = reader.status();
     tokio::time::timeout(DEADLINE, status.wait_for(built)).await.unwrap().unwrap();
     assert_eq!(reader.tail(100).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn the_index_forgets_what_the_segments_forget() {
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        AuditOptions { segment_bytes: 4 * 1024, retain_bytes: 16 * 1024, ..AuditOptions::default() };
+    let trail = open_with(directory.path(), &options);
+    let mut state = State::genesis(ClusterId([1; 16]));
+    for log_index in 1..=500 {
+        trail.append(entry(&mut state, log_index), 100).await.unwrap();
+    }
+    trail.sync().await.unwrap();
+    in_use(&trail).await;
+    let retained = trail.reader().tail(500).unwrap().len();
+    assert!(retained < 200, "{retained}");
+    let deadline = std::time::Instant::now() + DEADLINE;
+    loop {
+        let indexed = trail.shared.index().map_or(0, |(index, _)| index.newest(500).unwrap().len());
+        if indexed == retained {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{indexed} are indexed, {retained} retained");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
