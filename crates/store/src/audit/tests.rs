@@ -40,6 +40,14 @@ async fn in_use(trail: &AuditTrail) {
     tokio::time::timeout(DEADLINE, status.wait_for(built)).await.unwrap().unwrap();
 }
 
+async fn eventually(mut check: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !check() {
+        assert!(std::time::Instant::now() < deadline, "it did not happen within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// After an unclean stop: the index cannot be finished while this test holds it, and the trail takes more than its
 /// queue holds all the same.
 #[tokio::test]
@@ -107,18 +115,14 @@ async fn the_index_forgets_what_the_segments_forget() {
     let mut state = State::genesis(ClusterId([1; 16]));
     for log_index in 1..=500 {
         trail.append(entry(&mut state, log_index), 100).await.unwrap();
+        if log_index % 25 == 0 {
+            trail.sync().await.unwrap();
+            // So that every segment is indexed before it is removed.
+            eventually(|| trail.shared.index().map(|(_, done)| done) == trail.shared.end().end).await;
+        }
     }
-    trail.sync().await.unwrap();
-    in_use(&trail).await;
     let retained = trail.reader().tail(500).unwrap().len();
     assert!(retained < 200, "{retained}");
-    let deadline = std::time::Instant::now() + DEADLINE;
-    loop {
-        let indexed = trail.shared.index().map_or(0, |(index, _)| index.newest(500).unwrap().len());
-        if indexed == retained {
-            return;
-        }
-        assert!(std::time::Instant::now() < deadline, "{indexed} are indexed, {retained} retained");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let indexed = || trail.shared.index().map(|(index, _)| index.newest(500).unwrap().len());
+    eventually(|| indexed() == Some(retained)).await;
 }
