@@ -66,6 +66,8 @@ codes! {
     46 NOT_POSSIBLE Refused "nothing was changed; see to what the message names, then try again";
     50 DEMO_FAILED Failed "on a busy machine try again with a release build; if it says the same, please report all that was printed";
     51 OUTPUT_FAILED Failed "the result could not be written to stdout; what was asked may have been done";
+    60 AUDIT_BROKEN Failed "keep the data for analysis; compare with another node's trail before you trust either";
+    61 AUDIT_UNREADABLE Usage "point --data-dir at the data directory of a node, as in data_dir of its node.toml";
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ pub(crate) enum CliError {
     Signals(std::io::Error),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error("the audit trail does not hold: {problem}")]
+    AuditBroken { problem: String },
+    #[error("cannot read the audit trail: {problem}")]
+    AuditUnreadable { problem: String },
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
 }
@@ -91,6 +95,8 @@ impl CliError {
             Self::Signer(error) => signer_code(error),
             Self::Signals(_) => &codes::SIGNER_FAILED,
             Self::Demo(_) => &codes::DEMO_FAILED,
+            Self::AuditBroken { .. } => &codes::AUDIT_BROKEN,
+            Self::AuditUnreadable { .. } => &codes::AUDIT_UNREADABLE,
             Self::Output(_) => &codes::OUTPUT_FAILED,
         }
     }

@@ -100,7 +100,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     config.check()?;
     let tls = Tls::load(&config.tls, config.node_id)?;
     let expected = Expected { node_id: config.node_id, cluster_id: config.expected_cluster()? };
-    let options = StoreOptions::new(FatalHook::stop_process());
+    let options = store_options(&config);
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
     let founders = founding_members(&store);
     let identity = &store.identity;
@@ -165,6 +165,13 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
     Ok(RunningNode { raft, tasks, stop, peers, clients })
+}
+
+fn store_options(config: &NodeConfig) -> StoreOptions {
+    let mut options = StoreOptions::new(FatalHook::stop_process());
+    options.audit.retain_bytes = config.storage.audit_retain_mib.saturating_mul(1024 * 1024);
+    options.audit.retain_entries = config.storage.audit_retain_entries;
+    options
 }
 
 impl RunningNode {
