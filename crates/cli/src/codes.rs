@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Unknown = 4,
     /// Something failed on this machine.
     Failed = 5,
+    /// This node's state differs from that of the others: it never runs again.
+    Diverged = 70,
 }
 
 /// A kind of error.
@@ -53,6 +55,7 @@ codes! {
     22 NODE_FOREIGN_DATA Usage "point data_dir at this node's own directory; nothing was changed";
     23 DIRECTORY_IN_USE Usage "another process works in this directory; stop it first, or use the directory of this one";
     24 NODE_FAILED Failed "the message says what failed; the node did not acknowledge anything that it had not stored";
+    29 NODE_DIVERGED Diverged "replace this node by a new one under a new id, and keep its directory for analysis; docs/errors says how";
     30 SIGNER_NOT_ENROLLED Usage "enrol the signer once, with `interlock signer enroll`, while the cluster is reachable";
     31 SIGNER_ALREADY_ENROLLED Usage "start it with `interlock signer start`; a watermark is made once and then only grows";
     32 SIGNER_FAILED Failed "the message says what failed; nothing was signed that was not approved";

@@ -1,6 +1,6 @@
 //! What a command can end with, its code, and how it is told to a person.
 
-use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code};
+use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code, stop_code};
 use crate::codes::{self, Code};
 use crate::config::ConfigError;
 use crate::demo::DemoError;
@@ -90,7 +90,7 @@ impl CliError {
             Self::Answer { .. } => &codes::ANSWER_UNREADABLE,
             Self::Format(error) => format_code(error),
             Self::Node(error) => node_code(error),
-            Self::NodeStopped(_) => &codes::NODE_FAILED,
+            Self::NodeStopped(error) => stop_code(error),
             Self::Enroll(error) => enroll_code(error),
             Self::Signer(error) => signer_code(error),
             Self::Signals(_) => &codes::SIGNER_FAILED,

@@ -7,6 +7,7 @@
 mod audit_wire;
 mod caller;
 pub mod config;
+mod divergence;
 mod failover;
 mod format;
 mod health;

@@ -2,10 +2,11 @@
 //! then the log, then peers, then signers and operators.
 
 use crate::config::{ConfigError, NodeConfig};
+use crate::divergence::{self, Comparison, Finding, Heard};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::proposer::Proposer;
-use crate::raft::{LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, founders_digest};
+use crate::raft::{ChainAsker, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, founders_digest};
 use crate::service::{GuardService, OperatorService, Shared};
 use crate::sessions::Sessions;
 use crate::tls::{Tls, TlsError};
@@ -76,6 +77,12 @@ pub enum StopError {
     /// Consensus has stopped, usually for a failed write.
     #[error("consensus has stopped: {0}")]
     Consensus(String),
+    /// Its state differs from that of the other nodes. It never starts again.
+    #[error("the state of this node differs from that of the others: {finding}. Replace it by a new node")]
+    Diverged {
+        /// What was compared, and with whom.
+        finding: String,
+    },
     /// A server or task ended by itself.
     #[error("{0}")]
     Task(String),
@@ -86,6 +93,7 @@ pub struct RunningNode {
     raft: openraft::Raft<TypeConfig, StateMachine>,
     tasks: JoinSet<String>,
     stop: watch::Sender<bool>,
+    diverged: Finding,
     /// Where peers reach it.
     pub peers: SocketAddr,
     /// Where signers and operators reach it.
@@ -119,6 +127,18 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let (state, audit) = (store.state.clone(), store.audit.clone());
     let known_peers = Arc::new(store.peers);
     let network = PeerNetwork::new(local, tls.clone(), Arc::clone(&known_peers));
+    let heard = Heard::default();
+    let (trusted, may_serve) = watch::channel(store.divergence.doubt().is_none());
+    let comparison = Comparison {
+        node_id: local.node_id,
+        state: state.clone(),
+        asker: ChainAsker::new(local, tls.clone(), Arc::clone(&known_peers)),
+        heard: heard.clone(),
+        mark: store.divergence,
+        finding: Finding::default(),
+        trusted,
+    };
+    let diverged = Arc::clone(&comparison.finding);
     let raft = openraft::Raft::new(local.node_id, raft_config(&config)?, network, store.log, store.machine)
         .await
         .map_err(|error| StartError::Consensus(error.to_string()))?;
@@ -140,11 +160,13 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     serve(
         &mut tasks,
         "peer server",
-        peer_router(PeerService::new(local, raft.clone(), known_peers), &tls)?,
+        std::future::ready(()),
+        peer_router(PeerService::new(local, raft.clone(), known_peers, state.clone(), heard), &tls)?,
         peers,
         stopping.clone(),
     );
-    serve(&mut tasks, "client server", client_router(&shared, &tls)?, clients, stopping.clone());
+    let gate = trust(may_serve);
+    serve(&mut tasks, "client server", gate, client_router(&shared, &tls)?, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
         tasks
@@ -157,6 +179,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         proposer: shared.proposer.clone(),
         settings: config.failover,
     };
+    tasks.spawn(until(stopping.clone(), divergence::run(comparison)));
     tasks.spawn(until(stopping, async move {
         failover::run(driver).await;
         "failure detector ended".to_owned()
@@ -164,7 +187,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     found_cluster(&raft, founders).await?;
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
-    Ok(RunningNode { raft, tasks, stop, peers, clients })
+    Ok(RunningNode { raft, tasks, stop, diverged, peers, clients })
 }
 
 fn store_options(config: &NodeConfig) -> StoreOptions {
@@ -182,6 +205,10 @@ impl RunningNode {
     pub async fn stopped(&mut self) -> Result<std::convert::Infallible, StopError> {
         let mut metrics = self.raft.metrics();
         loop {
+            if let Some(finding) = self.diverged.get() {
+                self.stop.send_replace(true);
+                return Err(StopError::Diverged { finding: finding.clone() });
+            }
             let running = metrics.borrow_watched().running_state.clone();
             if let Err(fatal) = running {
                 error!(%fatal, "consensus has stopped");
@@ -193,7 +220,9 @@ impl RunningNode {
                 }
                 Some(ended) = self.tasks.join_next() => {
                     let reason = ended.unwrap_or_else(|error| error.to_string());
-                    return Err(StopError::Task(reason));
+                    if self.diverged.get().is_none() {
+                        return Err(StopError::Task(reason));
+                    }
                 }
             }
         }
@@ -291,21 +320,37 @@ fn client_router(shared: &Arc<Shared>, tls: &Tls) -> Result<Router, StartError> 
     Ok(server(tls)?.add_service(guard).add_service(operator))
 }
 
+/// Serves from when `gate` lets it; the listener holds callers until then.
 fn serve(
     tasks: &mut JoinSet<String>,
     name: &'static str,
+    gate: impl Future<Output = ()> + Send + 'static,
     router: Router,
     listener: TcpListener,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let stop = async move {
-        // Also when the sender has gone: then nobody runs this node any more.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
     tasks.spawn(async move {
-        format!("{name} ended: {:?}", router.serve_with_incoming_shutdown(incoming, stop).await)
+        tokio::select! {
+            () = gate => {}
+            () = stopped(stopping.clone()) => return "stopped".to_owned(),
+        }
+        let serving = router.serve_with_incoming_shutdown(incoming, stopped(stopping));
+        format!("{name} ended: {:?}", serving.await)
     });
+}
+
+/// Returns when the node stops, also when the sender has gone: then nobody runs this node any more.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// A node whose state is in doubt answers its peers, so that they can confirm it, and nobody else.
+async fn trust(mut trusted: watch::Receiver<bool>) {
+    if trusted.wait_for(|trusted| *trusted).await.is_err() {
+        // The comparison has ended without trust: this node stops.
+        std::future::pending().await
+    }
 }
 
 /// Runs a task until it ends or the node stops.

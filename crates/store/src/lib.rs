@@ -6,7 +6,9 @@
 
 pub mod audit;
 pub mod batch;
+mod chain_history;
 pub mod codec;
+mod divergence;
 pub mod fatal;
 pub mod identity;
 mod log_store;
@@ -26,7 +28,9 @@ pub use audit::{
     Break, ChainCheck, ChainReport, Gap, IndexStatus, StoredRecord,
 };
 pub use batch::{Batch, BatchError};
-pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};
+pub use chain_history::{CHAIN_HISTORY_ENTRIES, ChainHistory};
+pub use divergence::DivergenceMark;
+pub use fatal::{EXIT_DIVERGED, EXIT_STORAGE_FAILED, FatalError, FatalHook};
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};
 pub use interlock_disk::{Disk, RealDisk};
 pub use log_store::{LogReader, LogStore};

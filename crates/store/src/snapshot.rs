@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use interlock_core::state::RULE_VERSION;
-use interlock_core::{ClusterId, State};
+use interlock_core::{AuditChain, ClusterId, State};
 use interlock_disk::{
     Disk, DiskError, ReadFileError, checksummed, read_checked, replace_file, verify_checksum,
 };
@@ -112,6 +112,19 @@ pub enum SnapshotError {
         found: Option<LogId>,
         /// What was announced.
         announced: Option<LogId>,
+    },
+    /// It holds another history than this node's.
+    #[error(
+        "the snapshot has audit chain {found} at log index {log_index}, this node {ours}: one of the two nodes differs \
+         from the others"
+    )]
+    OtherChain {
+        /// Where both are known.
+        log_index: u64,
+        /// This node's value.
+        ours: AuditChain,
+        /// The snapshot's.
+        found: AuditChain,
     },
     /// Installing it would forget what was applied (S4).
     #[error(

@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::audit::{AuditRecord, AuditTrail, EntryRecords};
 use crate::batch::Batch;
+use crate::chain_history::ChainHistory;
 use crate::fatal::Fatal;
 use crate::snapshot::{self, SnapshotData, SnapshotError, SnapshotFiles};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Verdicts};
@@ -33,6 +34,19 @@ pub struct Applied {
     pub last_applied: Option<LogId>,
     /// The newest applied membership.
     pub membership: StoredMembership,
+    /// The audit chain after each of the newest entries.
+    pub chains: ChainHistory,
+}
+
+impl Applied {
+    /// A state as a snapshot holds it.
+    fn covering(meta: SnapshotMeta, state: State) -> Applied {
+        let mut chains = ChainHistory::default();
+        if let Some(last) = &meta.last_log_id {
+            chains.push(last.index(), state.audit_chain());
+        }
+        Applied { state, last_applied: meta.last_log_id, membership: meta.last_membership, chains }
+    }
 }
 
 /// One applied entry with commands, for those who push grants and progress.
@@ -102,11 +116,8 @@ impl StateMachine {
         lock: Arc<DirectoryLock>,
     ) -> StateMachine {
         let meta = snapshots.current().map(|current| current.meta).unwrap_or_default();
-        let applied = Applied {
-            state: state.unwrap_or_else(|| State::genesis(cluster)),
-            last_applied: meta.last_log_id,
-            membership: meta.last_membership,
-        };
+        let state = state.unwrap_or_else(|| State::genesis(cluster));
+        let applied = Applied::covering(meta, state);
         let shared = Shared {
             cluster,
             progress: watch::Sender::new(applied.last_applied),
@@ -160,6 +171,8 @@ impl Shared {
             Payload::Normal(batch) => Some(apply_batch(&mut applied.state, log_id, batch)),
         };
         applied.last_applied = Some(log_id);
+        let chain = applied.state.audit_chain();
+        applied.chains.push(log_id.index(), chain);
         drop(applied);
         self.progress.send_replace(Some(log_id));
         let verdicts = entry.as_ref().map(|entry| entry.verdicts.clone()).unwrap_or_default();
@@ -173,11 +186,10 @@ impl Shared {
             return Err(io::Error::other(SnapshotError::NotAsAnnounced { found, announced }));
         }
         self.check_not_back(meta.last_log_id)?;
+        self.check_same_chain(meta.last_log_id, state.audit_chain())?;
         self.keep(&Snapshot { meta: meta.clone(), snapshot: data })?;
-        let mut applied = self.applied.write().expect(NOT_POISONED);
         let last_applied = meta.last_log_id;
-        *applied = Applied { state, last_applied, membership: meta.last_membership };
-        drop(applied);
+        *self.applied.write().expect(NOT_POISONED) = Applied::covering(meta, state);
         self.progress.send_replace(last_applied);
         Ok(())
     }
@@ -188,6 +200,18 @@ impl Shared {
             return Err(io::Error::other(SnapshotError::GoesBack { found, applied }));
         }
         Ok(())
+    }
+
+    /// A snapshot that contradicts what this node applied itself is not taken: one of the two is wrong, and the
+    /// comparison with all nodes says which.
+    fn check_same_chain(&self, found: Option<LogId>, chain: AuditChain) -> Result<(), io::Error> {
+        let Some(log_index) = found.map(|found| found.index()) else { return Ok(()) };
+        match self.applied.read().expect(NOT_POISONED).chains.at(log_index) {
+            Some(ours) if ours != chain => {
+                Err(io::Error::other(SnapshotError::OtherChain { log_index, ours, found: chain }))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn keep(&self, snapshot: &Snapshot) -> Result<(), io::Error> {

@@ -7,6 +7,7 @@ use interlock_disk::{Disk, DiskError};
 use thiserror::Error;
 
 use crate::audit::{AuditOptions, AuditOptionsError, AuditReader, AuditTrail};
+use crate::divergence::DivergenceMark;
 use crate::fatal::{Fatal, FatalHook};
 use crate::identity::{
     self, AUDIT_DIRECTORY, Expected, Identity, IdentityError, LOG_DIRECTORY, SNAPSHOT_DIRECTORY,
@@ -51,6 +52,8 @@ pub struct Store {
     pub audit: AuditReader,
     /// For everybody who hears a peer.
     pub peers: PeerBook,
+    /// For whoever compares this node's state with the others'.
+    pub divergence: DivergenceMark,
 }
 
 /// Why a data directory does not open.
@@ -59,6 +62,18 @@ pub enum StoreOpenError {
     /// Whose data it is.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// An earlier run found that its state differs from the other nodes'.
+    #[error(
+        "{} is the data of a node whose state differs from the others': {finding}. It never starts again: replace it by \
+         a new node, and keep the directory for analysis",
+        path.display()
+    )]
+    Diverged {
+        /// The data directory.
+        path: PathBuf,
+        /// What was found.
+        finding: String,
+    },
     /// A setting.
     #[error(transparent)]
     Options(#[from] WalOptionsError),
@@ -109,8 +124,12 @@ impl Store {
         options.audit.check()?;
         let (identity, lock) = identity::open(disk.as_ref(), path, expected)?;
         let lock = Arc::new(lock);
+        if let Some(finding) = DivergenceMark::diverged(disk.as_ref(), path)? {
+            return Err(StoreOpenError::Diverged { path: path.to_owned(), finding });
+        }
         let peers = PeerBook::open(Arc::clone(&disk), path)?;
         let fatal = Fatal::new(options.on_fatal.clone());
+        let divergence = DivergenceMark::open(Arc::clone(&disk), path, fatal.clone())?;
         let (snapshots, state) =
             SnapshotFiles::open(Arc::clone(&disk), path.join(SNAPSHOT_DIRECTORY), identity.cluster_id)?;
         let log = LogStore::open(
@@ -138,6 +157,6 @@ impl Store {
         }
         let reader = audit.reader();
         let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock);
-        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers })
+        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers, divergence })
     }
 }

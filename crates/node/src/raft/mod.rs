@@ -1,9 +1,11 @@
 //! openraft over gRPC: our wire types, one long-lived channel per purpose and peer, deadlines on every call.
 
+mod chain;
 mod network;
 mod service;
 mod wire;
 
+pub(crate) use chain::ChainAsker;
 pub(crate) use network::PeerNetwork;
 pub(crate) use service::PeerService;
 

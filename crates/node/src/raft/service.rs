@@ -2,12 +2,13 @@
 //! ours, the target is us, the sender is who its certificate says, and it still has its data.
 
 use crate::caller::caller;
+use crate::divergence::Heard;
 use crate::raft::{LocalNode, SNAPSHOT_BYTES_MAX, check_data, wire};
 use interlock_core::ClusterId;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
-use interlock_store::{PeerBook, Snapshot, SnapshotData, StateMachine, TypeConfig, codec};
+use interlock_store::{PeerBook, Snapshot, SnapshotData, StateHandle, StateMachine, TypeConfig, codec};
 use openraft::errors::RaftError;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -17,6 +18,8 @@ pub(crate) struct PeerService {
     local: LocalNode,
     raft: openraft::Raft<TypeConfig, StateMachine>,
     peers: Arc<PeerBook>,
+    state: StateHandle,
+    heard: Heard,
 }
 
 impl PeerService {
@@ -24,8 +27,10 @@ impl PeerService {
         local: LocalNode,
         raft: openraft::Raft<TypeConfig, StateMachine>,
         peers: Arc<PeerBook>,
+        state: StateHandle,
+        heard: Heard,
     ) -> Self {
-        Self { local, raft, peers }
+        Self { local, raft, peers, state, heard }
     }
 
     fn check(&self, owner: u64, sender: Option<&proto::Sender>) -> Result<(), Status> {
@@ -144,6 +149,21 @@ impl Raft for PeerService {
         let answer = self.raft.handle_transfer_leader(parsed).await.map_err(fatal)?;
         let reason = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
         Ok(Response::new(proto::TransferLeaderResponse { accepted: answer.is_ok(), reason }))
+    }
+
+    async fn compare_chain(
+        &self,
+        request: Request<proto::ChainQuestion>,
+    ) -> Result<Response<proto::ChainAnswer>, Status> {
+        let asking = calling_node(&request)?;
+        self.check(asking, request.get_ref().sender.as_ref())?;
+        let log_index = request.get_ref().log_index;
+        let theirs = codec::decode_chain(&request.get_ref().chain)
+            .map_err(|error| Status::invalid_argument(format!("field chain: {error}")))?;
+        self.heard.note(log_index, asking, theirs);
+        let chain = self.state.read(|applied| applied.chains.at(log_index));
+        let chain = chain.map(|chain| chain.as_bytes().to_vec());
+        Ok(Response::new(proto::ChainAnswer { chain, incarnation: self.local.incarnation.to_vec() }))
     }
 }
 

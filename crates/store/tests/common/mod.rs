@@ -98,7 +98,11 @@ pub(crate) fn acquire(key: KeyId, epoch: u64) -> Command {
 pub(crate) fn entry(index: u64) -> Entry {
     let add = add_key(u8::try_from(index).unwrap());
     let take = acquire(add.key, 0);
-    Entry { log_id: log_id(index), payload: Payload::Normal(Batch::new(vec![add, take]).unwrap()) }
+    entry_of(index, vec![add, take])
+}
+
+pub(crate) fn entry_of(index: u64, commands: Vec<Command>) -> Entry {
+    Entry { log_id: log_id(index), payload: Payload::Normal(Batch::new(commands).unwrap()) }
 }
 
 /// Appends, commits and applies entries of these indexes.
