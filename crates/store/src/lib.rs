@@ -14,6 +14,7 @@ pub mod identity;
 mod log_store;
 mod log_view;
 pub mod peers;
+mod shadow;
 pub mod snapshot;
 pub mod state_machine;
 mod store;

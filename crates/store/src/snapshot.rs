@@ -138,11 +138,11 @@ pub enum SnapshotError {
     },
 }
 
-/// Encodes the state that `meta` describes.
-pub(crate) fn encode(meta: &SnapshotMeta, state: &State) -> Result<SnapshotData, SnapshotError> {
+/// Encodes the state that `meta` describes, in about `size_hint` bytes.
+pub(crate) fn encode(meta: &SnapshotMeta, state: &State, size_hint: usize) -> Result<Vec<u8>, SnapshotError> {
     let log_id = codec::encode_log_id(meta.last_log_id.as_ref());
     let membership = codec::encode_stored_membership(&meta.last_membership);
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + log_id.len() + membership.len());
+    let mut bytes = Vec::with_capacity(size_hint.max(HEADER_BYTES + log_id.len() + membership.len()));
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     // Both are a few bytes per member.
@@ -152,7 +152,7 @@ pub(crate) fn encode(meta: &SnapshotMeta, state: &State) -> Result<SnapshotData,
     bytes.extend_from_slice(&log_id);
     bytes.extend_from_slice(&membership);
     minicbor::encode(state, &mut bytes).map_err(|error| SnapshotError::Damaged(error.to_string()))?;
-    Ok(SnapshotData::from_bytes(checksummed(bytes)))
+    Ok(checksummed(bytes))
 }
 
 /// Verifies a snapshot and takes it apart.

@@ -13,12 +13,13 @@ use interlock_core::{AuditChain, ClusterId, LogPosition, State};
 use interlock_disk::DirectoryLock;
 use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::audit::{AuditRecord, AuditTrail, EntryRecords};
 use crate::batch::Batch;
 use crate::chain_history::ChainHistory;
-use crate::fatal::Fatal;
+use crate::fatal::{Fatal, FatalError};
+use crate::shadow::{self, Shadow, StandsAt};
 use crate::snapshot::{self, SnapshotData, SnapshotError, SnapshotFiles};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Verdicts};
 
@@ -88,8 +89,8 @@ impl fmt::Debug for StateHandle {
 #[derive(Debug)]
 pub struct SnapshotBuilder {
     shared: Arc<Shared>,
-    meta: SnapshotMeta,
-    state: State,
+    /// Comes from the second copy of the state; an error when that is not asked any more.
+    encoded: Option<Result<oneshot::Receiver<Snapshot>, FatalError>>,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,7 @@ struct Shared {
     entries: broadcast::Sender<Arc<AppliedEntry>>,
     snapshots: Mutex<SnapshotFiles>,
     fatal: Fatal,
+    shadow: Shadow,
     audit: AuditTrail,
     /// Released after the audit trail has closed: fields are dropped in order.
     _lock: Arc<DirectoryLock>,
@@ -114,7 +116,12 @@ impl StateMachine {
         audit: AuditTrail,
         fatal: Fatal,
         lock: Arc<DirectoryLock>,
-    ) -> StateMachine {
+    ) -> io::Result<StateMachine> {
+        let start = match snapshots.current() {
+            Some(current) => shadow::Start::Snapshot(current.meta, current.snapshot, cluster),
+            None => shadow::Start::Empty(cluster),
+        };
+        let shadow = Shadow::start(start, fatal.clone())?;
         let meta = snapshots.current().map(|current| current.meta).unwrap_or_default();
         let state = state.unwrap_or_else(|| State::genesis(cluster));
         let applied = Applied::covering(meta, state);
@@ -125,10 +132,16 @@ impl StateMachine {
             entries: broadcast::Sender::new(APPLIED_CHANNEL_ENTRIES),
             snapshots: Mutex::new(snapshots),
             fatal,
+            shadow,
             audit,
             _lock: lock,
         };
-        StateMachine { shared: Arc::new(shared) }
+        Ok(StateMachine { shared: Arc::new(shared) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shadow(&self) -> &Shadow {
+        &self.shared.shadow
     }
 
     /// A handle to read the state and hear of changes.
@@ -179,7 +192,7 @@ impl Shared {
         (verdicts, entry.map(Arc::new))
     }
 
-    fn install(&self, announced: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
+    async fn install(&self, announced: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
         let (meta, state) = snapshot::decode(&data, self.cluster).map_err(io::Error::other)?;
         if meta != *announced {
             let (found, announced) = (meta.last_log_id, announced.last_log_id);
@@ -188,6 +201,7 @@ impl Shared {
         self.check_not_back(meta.last_log_id)?;
         self.check_same_chain(meta.last_log_id, state.audit_chain())?;
         self.keep(&Snapshot { meta: meta.clone(), snapshot: data })?;
+        self.shadow.replace(meta.clone(), state.clone()).await?;
         let last_applied = meta.last_log_id;
         *self.applied.write().expect(NOT_POISONED) = Applied::covering(meta, state);
         self.progress.send_replace(last_applied);
@@ -270,10 +284,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         while let Some(next) = entries.next().await {
             self.shared.fatal.check()?;
             let (entry, responder) = next?;
+            let (log_id, payload) = (entry.log_id, entry.payload.clone());
             let (verdicts, applied) = self.shared.apply(entry.log_id, entry.payload);
             if let Some(responder) = responder {
                 responder.send(verdicts);
             }
+            self.shared.shadow.apply(log_id, payload).await?;
             let Some(applied) = applied else { continue };
             let (records, bytes) = (audit_records(&applied), applied.batch.encoded().len());
             // Nobody may be subscribed.
@@ -284,10 +300,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let applied = self.shared.applied.read().expect(NOT_POISONED);
-        let meta =
-            SnapshotMeta { last_log_id: applied.last_applied, last_membership: applied.membership.clone() };
-        SnapshotBuilder { shared: Arc::clone(&self.shared), meta, state: applied.state.clone() }
+        let at = {
+            let applied = self.shared.applied.read().expect(NOT_POISONED);
+            StandsAt { last_applied: applied.last_applied, chain: applied.state.audit_chain() }
+        };
+        let encoded = self.shared.shadow.encode(at).await;
+        SnapshotBuilder { shared: Arc::clone(&self.shared), encoded: Some(encoded) }
     }
 
     async fn install_snapshot(
@@ -296,7 +314,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
         self.shared.fatal.check()?;
-        self.shared.install(meta, snapshot)
+        self.shared.install(meta, snapshot).await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
@@ -309,11 +327,16 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         self.shared.fatal.check()?;
+        let encoded =
+            self.encoded.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))??;
         // The log may forget what the snapshot covers, so the audit trail must have it first.
         self.shared.audit.sync().await?;
-        let data = snapshot::encode(&self.meta, &self.state).map_err(io::Error::other)?;
-        let snapshot = Snapshot { meta: self.meta.clone(), snapshot: data };
-        self.shared.keep(&snapshot)?;
-        Ok(snapshot)
+        let snapshot = match encoded.await {
+            Ok(snapshot) => snapshot,
+            Err(_) => return Err(self.shared.shadow.gone().into()),
+        };
+        let shared = Arc::clone(&self.shared);
+        let kept = tokio::task::spawn_blocking(move || shared.keep(&snapshot).map(|()| snapshot)).await;
+        kept.map_err(io::Error::other)?
     }
 }

@@ -103,6 +103,9 @@ pub enum StoreOpenError {
     /// The list of peers.
     #[error(transparent)]
     Peers(#[from] PeerBookError),
+    /// The operating system gave no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// The audit trail, or the device.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -156,7 +159,8 @@ impl Store {
             );
         }
         let reader = audit.reader();
-        let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock);
+        let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock)
+            .map_err(StoreOpenError::Thread)?;
         Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers, divergence })
     }
 }

@@ -3,5 +3,6 @@
 mod damage;
 mod life;
 mod power_cut;
+mod snapshots;
 mod suite;
 mod support;
