@@ -161,7 +161,10 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         &mut tasks,
         "peer server",
         std::future::ready(()),
-        peer_router(PeerService::new(local, raft.clone(), known_peers, state.clone(), heard), &tls)?,
+        peer_router(
+            PeerService::new(local, raft.clone(), known_peers, state.clone(), heard, store.inbox),
+            &tls,
+        )?,
         peers,
         stopping.clone(),
     );

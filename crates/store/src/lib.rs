@@ -36,7 +36,7 @@ pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, 
 pub use interlock_disk::{Disk, RealDisk};
 pub use log_store::{LogReader, LogStore};
 pub use peers::{PeerBook, PeerBookError, PeerRefused};
-pub use snapshot::{SnapshotData, SnapshotError};
+pub use snapshot::{SnapshotData, SnapshotError, SnapshotInbox, TransferError, TransferId};
 pub use state_machine::{Applied, AppliedEntry, SnapshotBuilder, StateHandle, StateMachine};
 pub use store::{Store, StoreOpenError, StoreOptions};
 pub use types::{

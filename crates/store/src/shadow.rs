@@ -18,7 +18,7 @@ use crate::snapshot::{self, SnapshotData};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership};
 
 /// Entries that may wait for the thread; more make apply wait.
-const QUEUE_ENTRIES_MAX: usize = 16 * 1024;
+const QUEUE_ENTRIES_MAX: usize = 64 * 1024;
 /// Most KiB of encoded commands that may wait for it.
 const QUEUE_KIB_MAX: u32 = 64 * 1024;
 

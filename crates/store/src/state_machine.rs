@@ -200,7 +200,7 @@ impl Shared {
         }
         self.check_not_back(meta.last_log_id)?;
         self.check_same_chain(meta.last_log_id, state.audit_chain())?;
-        self.keep(&Snapshot { meta: meta.clone(), snapshot: data })?;
+        self.keep(Snapshot { meta: meta.clone(), snapshot: data })?;
         self.shadow.replace(meta.clone(), state.clone()).await?;
         let last_applied = meta.last_log_id;
         *self.applied.write().expect(NOT_POISONED) = Applied::covering(meta, state);
@@ -228,7 +228,7 @@ impl Shared {
         }
     }
 
-    fn keep(&self, snapshot: &Snapshot) -> Result<(), io::Error> {
+    fn keep(&self, snapshot: Snapshot) -> Result<Snapshot, io::Error> {
         let mut files = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
         files.keep(snapshot).map_err(|error| self.fatal.raise("write a snapshot", &error).into())
     }
@@ -336,7 +336,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             Err(_) => return Err(self.shared.shadow.gone().into()),
         };
         let shared = Arc::clone(&self.shared);
-        let kept = tokio::task::spawn_blocking(move || shared.keep(&snapshot).map(|()| snapshot)).await;
+        let kept = tokio::task::spawn_blocking(move || shared.keep(snapshot)).await;
         kept.map_err(io::Error::other)?
     }
 }

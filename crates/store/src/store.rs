@@ -14,7 +14,7 @@ use crate::identity::{
 };
 use crate::log_store::LogStore;
 use crate::peers::{PeerBook, PeerBookError};
-use crate::snapshot::{SnapshotFiles, SnapshotOpenError};
+use crate::snapshot::{SnapshotFiles, SnapshotInbox, SnapshotOpenError};
 use crate::state_machine::{StateHandle, StateMachine};
 use crate::types::LogId;
 use crate::wal::{Owner, WalOpenError, WalOptions, WalOptionsError};
@@ -52,6 +52,8 @@ pub struct Store {
     pub audit: AuditReader,
     /// For everybody who hears a peer.
     pub peers: PeerBook,
+    /// For the peer that sends a snapshot.
+    pub inbox: SnapshotInbox,
     /// For whoever compares this node's state with the others'.
     pub divergence: DivergenceMark,
 }
@@ -149,6 +151,7 @@ impl Store {
         {
             return Err(StoreOpenError::SnapshotMissing { path: path.to_owned(), purged, snapshot });
         }
+        let inbox = SnapshotInbox::new(Arc::clone(&disk), path.join(SNAPSHOT_DIRECTORY));
         let audit = AuditTrail::open(disk, path.join(AUDIT_DIRECTORY), &options.audit, fatal.clone())?;
         let audited = audit.last_at_open().map(|last| last.log_index);
         if audited < snapshot.map(|id| id.index()) {
@@ -161,6 +164,6 @@ impl Store {
         let reader = audit.reader();
         let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock)
             .map_err(StoreOpenError::Thread)?;
-        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers, divergence })
+        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers, inbox, divergence })
     }
 }

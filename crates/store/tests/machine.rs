@@ -74,7 +74,7 @@ async fn a_snapshot_is_installed_on_another_node_and_kept_there() {
     let snapshot = build(&mut from).await;
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < snapshot.snapshot.size() {
-        bytes.extend_from_slice(snapshot.snapshot.read_at(bytes.len() as u64, 100));
+        bytes.extend_from_slice(&snapshot.snapshot.read_at(bytes.len() as u64, 100).unwrap());
     }
 
     let mut to = follower.start().await;
@@ -105,8 +105,9 @@ async fn a_snapshot_that_is_wrong_in_any_way_changes_nothing() {
     assert!(back.contains("never goes back"), "{back}");
     let unlike = refused(to.machine.install_snapshot(&older.meta, newer.snapshot.clone()).await);
     assert!(unlike.contains("announced"), "{unlike}");
-    for at in (0..newer.snapshot.as_bytes().len()).step_by(7) {
-        let mut bytes = newer.snapshot.as_bytes().to_vec();
+    let whole = newer.snapshot.read_all().unwrap();
+    for at in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.to_vec();
         bytes[at] ^= 1;
         let damaged = SnapshotData::from_bytes(bytes);
         let text = refused(to.machine.install_snapshot(&newer.meta, damaged).await);

@@ -3,6 +3,8 @@
 mod chain;
 mod network;
 mod service;
+mod snapshot_in;
+mod snapshot_out;
 mod wire;
 
 pub(crate) use chain::ChainAsker;
@@ -18,8 +20,6 @@ use tonic::Status;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Snapshot chunk, bytes.
 const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;
-/// Largest snapshot accepted from a peer, bytes.
-const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Longest time to connect to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 

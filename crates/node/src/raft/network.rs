@@ -1,12 +1,11 @@
 //! The calling side: one client per peer and purpose, each over its own channel, so that a snapshot or a large append
 //! never delays a heartbeat.
 
-use crate::raft::{CONNECT_TIMEOUT, LocalNode, MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, check_data, wire};
+use crate::raft::{CONNECT_TIMEOUT, LocalNode, MESSAGE_BYTES_MAX, check_data, wire};
 use crate::tls::Tls;
-use futures::stream;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_client::RaftClient;
-use interlock_store::{GuardNode, PeerBook, Snapshot, SnapshotData, TypeConfig, Vote, codec};
+use interlock_store::{GuardNode, PeerBook, Snapshot, SnapshotData, TypeConfig, Vote};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};
 use openraft::raft::{
@@ -19,8 +18,6 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-/// Longest time for a whole snapshot transfer.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pause between attempts at a peer that does not answer.
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -64,8 +61,8 @@ pub(super) fn lazy_client(tls: &Tls, target: u64, node: &GuardNode) -> Result<Ra
 
 /// Calls one peer.
 pub(crate) struct Peer {
-    local: LocalNode,
-    target: u64,
+    pub(super) local: LocalNode,
+    pub(super) target: u64,
     client: Result<RaftClient<Channel>, String>,
     peers: Arc<PeerBook>,
 }
@@ -75,11 +72,11 @@ fn unreachable<E: std::error::Error + 'static>(error: &E) -> Unreachable<TypeCon
 }
 
 impl Peer {
-    fn client(&self) -> Result<RaftClient<Channel>, Status> {
+    pub(super) fn client(&self) -> Result<RaftClient<Channel>, Status> {
         self.client.clone().map_err(Status::invalid_argument)
     }
 
-    fn check_data(&self, incarnation: &[u8]) -> Result<(), Status> {
+    pub(super) fn check_data(&self, incarnation: &[u8]) -> Result<(), Status> {
         check_data(&self.peers, self.target, incarnation)
     }
 
@@ -93,36 +90,6 @@ impl Peer {
         request.set_timeout(option.soft_ttl());
         request
     }
-
-    async fn send_snapshot(
-        &self,
-        vote: Vote,
-        snapshot: Snapshot,
-    ) -> Result<SnapshotResponse<TypeConfig>, Status> {
-        let header = proto::SnapshotHeader {
-            sender: Some(wire::sender(self.local, self.target)),
-            vote: Some(wire::vote_to_wire(&vote)),
-            meta: codec::encode_snapshot_meta(&snapshot.meta),
-            total_bytes: snapshot.snapshot.size(),
-        };
-        let chunks = std::iter::once(proto::snapshot_chunk::Kind::Header(header))
-            .chain(data_chunks(snapshot.snapshot))
-            .map(|kind| proto::SnapshotChunk { kind: Some(kind) });
-        let mut request = Request::new(stream::iter(chunks));
-        request.set_timeout(SNAPSHOT_TIMEOUT);
-        let response = self.client()?.install_snapshot(request).await?.into_inner();
-        self.check_data(&response.incarnation)?;
-        Ok(SnapshotResponse::new(wire::vote_from_wire(response.vote)?))
-    }
-}
-
-fn data_chunks(data: SnapshotData) -> impl Iterator<Item = proto::snapshot_chunk::Kind> {
-    let mut offset = 0;
-    std::iter::from_fn(move || {
-        let chunk = data.read_at(offset, SNAPSHOT_CHUNK_BYTES);
-        offset += chunk.len() as u64;
-        (!chunk.is_empty()).then(|| proto::snapshot_chunk::Kind::Data(chunk.to_vec()))
-    })
 }
 
 impl RaftNetworkV2<TypeConfig> for Peer {
@@ -178,7 +145,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = self.send_snapshot(vote, snapshot) => {
+            sent = self.send_snapshot(vote, &snapshot) => {
                 sent.map_err(|status| StreamingError::Unreachable(unreachable(&status)))
             }
         }

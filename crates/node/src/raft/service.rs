@@ -3,12 +3,12 @@
 
 use crate::caller::caller;
 use crate::divergence::Heard;
-use crate::raft::{LocalNode, SNAPSHOT_BYTES_MAX, check_data, wire};
+use crate::raft::{LocalNode, check_data, snapshot_in, wire};
 use interlock_core::ClusterId;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
-use interlock_store::{PeerBook, Snapshot, SnapshotData, StateHandle, StateMachine, TypeConfig, codec};
+use interlock_store::{PeerBook, SnapshotInbox, StateHandle, StateMachine, TypeConfig, codec};
 use openraft::errors::RaftError;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -20,6 +20,7 @@ pub(crate) struct PeerService {
     peers: Arc<PeerBook>,
     state: StateHandle,
     heard: Heard,
+    inbox: SnapshotInbox,
 }
 
 impl PeerService {
@@ -29,8 +30,9 @@ impl PeerService {
         peers: Arc<PeerBook>,
         state: StateHandle,
         heard: Heard,
+        inbox: SnapshotInbox,
     ) -> Self {
-        Self { local, raft, peers, state, heard }
+        Self { local, raft, peers, state, heard, inbox }
     }
 
     fn check(&self, owner: u64, sender: Option<&proto::Sender>) -> Result<(), Status> {
@@ -110,6 +112,16 @@ impl Raft for PeerService {
         Ok(Response::new(wire::vote_response_to_wire(self.local, &response)))
     }
 
+    async fn snapshot_offset(
+        &self,
+        request: Request<proto::SnapshotHeader>,
+    ) -> Result<Response<proto::SnapshotOffsetResponse>, Status> {
+        self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        let received = self.inbox.received(&snapshot_in::transfer_id(request.get_ref()));
+        let incarnation = self.local.incarnation.to_vec();
+        Ok(Response::new(proto::SnapshotOffsetResponse { received, incarnation }))
+    }
+
     async fn install_snapshot(
         &self,
         request: Request<Streaming<proto::SnapshotChunk>>,
@@ -122,17 +134,7 @@ impl Raft for PeerService {
         };
         self.check(owner, header.sender.as_ref())?;
         let vote = wire::vote_from_wire(header.vote)?;
-        let meta = codec::decode_snapshot_meta(&header.meta)
-            .map_err(|error| Status::invalid_argument(format!("snapshot meta: {error}")))?;
-        let data = receive_data(&mut chunks, header.total_bytes).await?;
-        let data = SnapshotData::from_bytes(data);
-        let covers = data.verify(self.local.cluster).map_err(|error| {
-            Status::failed_precondition(format!("the snapshot is not for this node: {error}"))
-        })?;
-        if covers != meta {
-            return Err(Status::invalid_argument("the snapshot does not cover what its header says"));
-        }
-        let snapshot = Snapshot { meta, snapshot: data };
+        let snapshot = snapshot_in::receive(&self.inbox, self.local.cluster, &header, &mut chunks).await?;
         let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         Ok(Response::new(proto::SnapshotResponse {
             vote: Some(wire::vote_to_wire(&response.vote)),
@@ -165,30 +167,4 @@ impl Raft for PeerService {
         let chain = chain.map(|chain| chain.as_bytes().to_vec());
         Ok(Response::new(proto::ChainAnswer { chain, incarnation: self.local.incarnation.to_vec() }))
     }
-}
-
-async fn receive_data(
-    chunks: &mut Streaming<proto::SnapshotChunk>,
-    total_bytes: u64,
-) -> Result<Vec<u8>, Status> {
-    if total_bytes > SNAPSHOT_BYTES_MAX {
-        return Err(Status::out_of_range(format!(
-            "a snapshot of {total_bytes} bytes is over the limit of {SNAPSHOT_BYTES_MAX}"
-        )));
-    }
-    let mut data = Vec::new();
-    while let Some(chunk) = chunks.message().await? {
-        let Some(proto::snapshot_chunk::Kind::Data(bytes)) = chunk.kind else {
-            return Err(Status::invalid_argument("only data follows a snapshot's header"));
-        };
-        data.extend_from_slice(&bytes);
-        if data.len() as u64 > total_bytes {
-            return Err(Status::invalid_argument("the snapshot is longer than its header says"));
-        }
-    }
-    if data.len() as u64 == total_bytes {
-        return Ok(data);
-    }
-    let received = data.len();
-    Err(Status::data_loss(format!("the snapshot ended after {received} of {total_bytes} bytes")))
 }

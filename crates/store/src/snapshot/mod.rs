@@ -2,22 +2,23 @@
 //!
 //! Invariants: a snapshot is verified before it replaces anything (checksum, format, cluster, rule version); it is
 //! synced, renamed and its directory synced before it is announced; a snapshot that was durable and does not read is
-//! refused, never skipped. The contents pass between nodes in memory for now: the fields are private and the accessors
-//! speak in ranges, so that a file can take the place of the bytes without a change for the node.
+//! refused, never skipped.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod data;
+mod files;
+mod inbox;
 
 use interlock_core::state::RULE_VERSION;
 use interlock_core::{AuditChain, ClusterId, State};
-use interlock_disk::{
-    Disk, DiskError, ReadFileError, checksummed, read_checked, replace_file, verify_checksum,
-};
+use interlock_disk::{checksummed, verify_checksum};
 use thiserror::Error;
 
 use crate::codec;
-use crate::types::{LogId, Snapshot, SnapshotMeta};
+use crate::types::{LogId, SnapshotMeta};
+pub use data::SnapshotData;
+pub(crate) use files::SnapshotFiles;
+pub use files::SnapshotOpenError;
+pub use inbox::{SnapshotInbox, TransferError, TransferId};
 
 /// First bytes of a snapshot.
 const MAGIC: [u8; 8] = *b"INTLKSNP";
@@ -29,51 +30,6 @@ const HEADER_BYTES: usize = 36;
 pub const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 const SUFFIX: &str = ".snapshot";
 const TEMPORARY_SUFFIX: &str = ".tmp";
-
-/// An encoded snapshot: opaque, checksummed bytes. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SnapshotData {
-    bytes: Arc<[u8]>,
-}
-
-impl SnapshotData {
-    /// Takes the bytes that another node's [`SnapshotData`] gave. They are verified when the snapshot is installed.
-    pub fn from_bytes(bytes: Vec<u8>) -> SnapshotData {
-        SnapshotData { bytes: bytes.into() }
-    }
-
-    /// Size in bytes.
-    pub fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    /// Up to `length_max` bytes from `offset`; empty at or after the end.
-    pub fn read_at(&self, offset: u64, length_max: usize) -> &[u8] {
-        let size = self.bytes.len();
-        let start = usize::try_from(offset).map_or(size, |offset| offset.min(size));
-        let end = start.saturating_add(length_max).min(size);
-        &self.bytes[start..end]
-    }
-
-    /// What a snapshot for a node of this cluster covers, once all of it was found sound.
-    ///
-    /// # Errors
-    /// When it is damaged, newer than this program, or of another cluster.
-    pub fn verify(&self, ours: ClusterId) -> Result<SnapshotMeta, SnapshotError> {
-        decode(self, ours).map(|(meta, _)| meta)
-    }
-
-    /// All bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl fmt::Debug for SnapshotData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "snapshot of {} bytes", self.bytes.len())
-    }
-}
 
 /// Why bytes are not a snapshot for this node.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -157,7 +113,8 @@ pub(crate) fn encode(meta: &SnapshotMeta, state: &State, size_hint: usize) -> Re
 
 /// Verifies a snapshot and takes it apart.
 pub(crate) fn decode(data: &SnapshotData, ours: ClusterId) -> Result<(SnapshotMeta, State), SnapshotError> {
-    let body = verify_checksum(data.as_bytes()).map_err(SnapshotError::Damaged)?;
+    let bytes = data.read_all().map_err(|error| SnapshotError::Damaged(error.to_string()))?;
+    let body = verify_checksum(&bytes).map_err(SnapshotError::Damaged)?;
     decode_body(body, ours)
 }
 
@@ -190,102 +147,4 @@ fn decode_body(body: &[u8], ours: ClusterId) -> Result<(SnapshotMeta, State), Sn
         return Err(SnapshotError::OtherCluster { found: state.cluster(), ours });
     }
     Ok((SnapshotMeta { last_log_id, last_membership }, state))
-}
-
-/// Why the kept snapshot does not open.
-#[derive(Debug, Error)]
-pub enum SnapshotOpenError {
-    /// The file does not read.
-    #[error("{source}. The state before it is gone from the log; replace this node by a new one")]
-    File {
-        /// What is wrong.
-        #[from]
-        source: ReadFileError,
-    },
-    /// The file reads and is not a snapshot for this node.
-    #[error("{}: {source}", path.display())]
-    Content {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        source: SnapshotError,
-    },
-    /// The device failed.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
-
-/// The files of one directory, of which the newest snapshot is kept.
-#[derive(Debug)]
-pub(crate) struct SnapshotFiles {
-    disk: Arc<dyn Disk>,
-    directory: PathBuf,
-    current: Option<Snapshot>,
-}
-
-impl SnapshotFiles {
-    /// Finds and verifies the newest snapshot. Returns its state too, if there is one.
-    pub(crate) fn open(
-        disk: Arc<dyn Disk>,
-        directory: PathBuf,
-        cluster: ClusterId,
-    ) -> Result<(SnapshotFiles, Option<State>), SnapshotOpenError> {
-        let mut names = Vec::new();
-        for name in disk.list(&directory)? {
-            if name.ends_with(TEMPORARY_SUFFIX) {
-                disk.remove(&directory.join(name))?;
-            } else if name.ends_with(SUFFIX) {
-                names.push(name);
-            }
-        }
-        let mut files = SnapshotFiles { disk, directory, current: None };
-        // Names sort by log index; an older one may be left from a crash before its removal.
-        let Some(newest) = names.last() else { return Ok((files, None)) };
-        let path = files.directory.join(newest);
-        let body = read_checked(files.disk.as_ref(), &path, SNAPSHOT_BYTES_MAX)?;
-        let (meta, state) = decode_body(&body, cluster)
-            .map_err(|source| SnapshotOpenError::Content { path: path.clone(), source })?;
-        let snapshot = SnapshotData::from_bytes(checksummed(body));
-        // A process may have died between the rename and the sync of the directory.
-        files.disk.sync_dir(&files.directory)?;
-        files.current = Some(Snapshot { meta, snapshot });
-        files.remove_all_but(&path)?;
-        Ok((files, Some(state)))
-    }
-
-    /// The newest snapshot.
-    pub(crate) fn current(&self) -> Option<Snapshot> {
-        self.current.clone()
-    }
-
-    /// Makes a snapshot durable and the current one, unless a newer one came first.
-    pub(crate) fn keep(&mut self, snapshot: &Snapshot) -> Result<(), DiskError> {
-        let newest = self.current.as_ref().map(|current| current.meta.last_log_id);
-        if newest.is_some_and(|newest| newest > snapshot.meta.last_log_id) {
-            return Ok(());
-        }
-        let path = self.directory.join(file_name(snapshot.meta.last_log_id.as_ref()));
-        replace_file(self.disk.as_ref(), &path, snapshot.snapshot.as_bytes())?;
-        self.current = Some(snapshot.clone());
-        self.remove_all_but(&path)
-    }
-
-    fn remove_all_but(&self, kept: &Path) -> Result<(), DiskError> {
-        let mut removed = false;
-        for name in self.disk.list(&self.directory)? {
-            let path = self.directory.join(&name);
-            if name.ends_with(SUFFIX) && path != kept {
-                self.disk.remove(&path)?;
-                removed = true;
-            }
-        }
-        if removed { self.disk.sync_dir(&self.directory) } else { Ok(()) }
-    }
-}
-
-fn file_name(id: Option<&LogId>) -> String {
-    let (index, term, node) = id.map_or((0, 0, 0), |id| {
-        (id.index(), id.committed_leader_id().term, id.committed_leader_id().node_id)
-    });
-    format!("{index:020}-{term:020}-{node:020}{SUFFIX}")
 }
