@@ -51,6 +51,7 @@ async fn eventually(mut check: impl FnMut() -> bool) {
 /// After an unclean stop: the index cannot be finished while this test holds it, and the trail takes more than its
 /// queue holds all the same.
 #[tokio::test]
+#[allow(clippy::await_holding_lock, reason = "what must not wait for it is what is tested")]
 async fn an_index_that_is_being_built_makes_nobody_wait() {
     let directory = tempfile::tempdir().unwrap();
     let mut state = State::genesis(ClusterId([1; 16]));
