@@ -1,6 +1,6 @@
 //! The commands and their arguments, and nothing that happens because of them.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Keeps validator keys from double signing, across machines and failovers.
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(name = "interlock", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Data goes to stdout, everything else to stderr.\n\
 Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 not done (try again), 4 outcome unknown (look, then \
-try again), 5 failed here, 74 stopped because the disk failed.\n\
+try again), 5 failed here, 70 stopped because this node's state differs from the others', 74 stopped because the disk failed.\n\
 Every error has a code; docs/errors has a page for each.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Look at the guard cluster, and change its members
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Read and check the audit trail: what was asked, and how it was decided
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show it all on this machine: a cluster, a chain, two signers, and what happens when they are killed
     Demo(DemoArgs),
 }
@@ -304,6 +307,67 @@ pub(crate) struct ClusterStatusArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show the newest records of one node
+    Tail(AuditTailArgs),
+    /// Check that each record follows from the one before it
+    Verify(AuditVerifyArgs),
+    /// Write all that is kept, oldest first, one line of JSON for each record
+    Export(AuditExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditTailArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Node to ask; absent: the first that answers
+    #[arg(long, value_name = "ID")]
+    pub(crate) node: Option<u64>,
+    /// Only records about this key: its name, or its id of 64 hex digits
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key: Option<String>,
+    /// How many records
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Go on with every new record until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Form of the answer; with JSON, each record is a line
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// Whose trail: that of a node that is asked, or that of a data directory on this machine.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("trail").required(true).args(["config", "data_dir"])))]
+pub(crate) struct AuditSourceArgs {
+    /// The operator's configuration, operator.toml: ask a node
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Node to ask; absent: the first that answers
+    #[arg(long, value_name = "ID", conflicts_with = "data_dir")]
+    pub(crate) node: Option<u64>,
+    /// Data directory of a node on this machine, which may be running: ask nobody
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArgs {
+    #[command(flatten)]
+    pub(crate) source: AuditSourceArgs,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExportArgs {
+    #[command(flatten)]
+    pub(crate) source: AuditSourceArgs,
 }
 
 #[derive(Debug, Args)]

@@ -47,10 +47,20 @@ pub(crate) fn node_code(error: &interlock_node::StartError) -> &'static Code {
             IdentityError::Lock(LockError::Held { .. }) => &codes::DIRECTORY_IN_USE,
             _ => &codes::NODE_FAILED,
         },
+        StartError::Open(StoreOpenError::Diverged { .. }) => &codes::NODE_DIVERGED,
         StartError::Open(_)
         | StartError::Listen { .. }
         | StartError::Random(_)
         | StartError::Consensus(_) => &codes::NODE_FAILED,
+    }
+}
+
+pub(crate) fn stop_code(error: &interlock_node::StopError) -> &'static Code {
+    use interlock_node::StopError;
+    match error {
+        StopError::Diverged { .. } => &codes::NODE_DIVERGED,
+        StopError::Refused(_) => &codes::NODE_REFUSED,
+        StopError::Consensus(_) | StopError::Task(_) => &codes::NODE_FAILED,
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Unknown = 4,
     /// Something failed on this machine.
     Failed = 5,
+    /// This node's state differs from that of the others: it never runs again.
+    Diverged = 70,
 }
 
 /// A kind of error.
@@ -54,6 +56,7 @@ codes! {
     23 DIRECTORY_IN_USE Usage "another process works in this directory; stop it first, or use the directory of this one";
     24 NODE_FAILED Failed "the message says what failed; the node did not acknowledge anything that it had not stored";
     25 NODE_REFUSED Refused "do not start it again; replace it by a new node under a new id, as docs/operating/replacing-a-node.md says";
+    29 NODE_DIVERGED Diverged "replace this node by a new one under a new id, and keep its directory for analysis; docs/errors says how";
     30 SIGNER_NOT_ENROLLED Usage "enrol the signer once, with `interlock signer enroll`, while the cluster is reachable";
     31 SIGNER_ALREADY_ENROLLED Usage "start it with `interlock signer start`; a watermark is made once and then only grows";
     32 SIGNER_FAILED Failed "the message says what failed; nothing was signed that was not approved";
@@ -72,6 +75,8 @@ codes! {
     72 QUORUM_AT_RISK Refused "nothing was changed; bring the silent nodes back, or replace a dead one, before this";
     73 CHANGE_IN_PROGRESS Refused "nothing was changed; the change under way ends by itself within seconds, then try again";
     74 NOT_CAUGHT_UP Unavailable "see that the new node runs and is reached at its peer address; the same command goes on";
+    60 AUDIT_BROKEN Failed "keep the data for analysis; compare with another node's trail before you trust either";
+    61 AUDIT_UNREADABLE Usage "point --data-dir at the data directory of a node, as in data_dir of its node.toml";
 }
 
 #[cfg(test)]

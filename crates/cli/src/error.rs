@@ -1,6 +1,6 @@
 //! What a command can end with, its code, and how it is told to a person.
 
-use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code};
+use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code, stop_code};
 use crate::codes::{self, Code};
 use crate::config::ConfigError;
 use crate::demo::DemoError;
@@ -50,6 +50,10 @@ pub(crate) enum CliError {
     Signals(std::io::Error),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error("the audit trail does not hold: {problem}")]
+    AuditBroken { problem: String },
+    #[error("cannot read the audit trail: {problem}")]
+    AuditUnreadable { problem: String },
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
 }
@@ -97,12 +101,13 @@ impl CliError {
             Self::Answer { .. } => &codes::ANSWER_UNREADABLE,
             Self::Format(error) => format_code(error),
             Self::Node(error) => node_code(error),
-            Self::NodeStopped(StopError::Refused(_)) => &codes::NODE_REFUSED,
-            Self::NodeStopped(_) => &codes::NODE_FAILED,
+            Self::NodeStopped(error) => stop_code(error),
             Self::Enroll(error) => enroll_code(error),
             Self::Signer(error) => signer_code(error),
             Self::Signals(_) => &codes::SIGNER_FAILED,
             Self::Demo(_) => &codes::DEMO_FAILED,
+            Self::AuditBroken { .. } => &codes::AUDIT_BROKEN,
+            Self::AuditUnreadable { .. } => &codes::AUDIT_UNREADABLE,
             Self::Output(_) => &codes::OUTPUT_FAILED,
         }
     }

@@ -21,7 +21,7 @@ const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that one step of a change of members is waited for: it needs a commit, and perhaps an election first.
 const MEMBERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that a node's status is waited for.
-const STATUS_TIMEOUT: Duration = Duration::from_millis(2_000);
+pub(crate) const STATUS_TIMEOUT: Duration = Duration::from_millis(2_000);
 
 /// Why an operator's call did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +120,7 @@ impl KeySelector {
 /// The operator's side of the guard.
 #[derive(Debug, Clone)]
 pub struct OperatorClient {
-    leader: LeaderClient,
+    pub(crate) leader: LeaderClient,
     patience: Duration,
 }
 
@@ -277,30 +277,6 @@ impl OperatorClient {
         futures::future::join_all(reports).await
     }
 
-    /// The newest audit records of one node, oldest first as the node gives them; without a node, of the first that
-    /// answers.
-    ///
-    /// # Errors
-    /// See [`OperatorError`].
-    pub async fn audit_tail(
-        &self,
-        node_id: Option<u64>,
-        count: u32,
-        key: Option<KeyId>,
-    ) -> Result<Vec<v1::AuditRecord>, OperatorError> {
-        let request = v1::AuditTailRequest { count, key_id: key.map(|key| key.0.to_vec()) };
-        let channels = self.leader.channels();
-        let mut failure = OperatorError::Invalid { message: format!("node {node_id:?} is not configured") };
-        for id in channels.node_ids().filter(|id| node_id.is_none_or(|wanted| wanted == *id)) {
-            let Some(channel) = channels.channel(id) else { continue };
-            match within(STATUS_TIMEOUT, Rpc::new(channel).audit_tail(request.clone())).await {
-                Ok(response) => return Ok(response.records),
-                Err(status) => failure = read_failure(id, &status),
-            }
-        }
-        Err(failure)
-    }
-
     fn limits(&self, attempt_timeout: Duration, repeat: Repeat) -> CallLimits {
         CallLimits { deadline: Instant::now() + self.patience, attempt_timeout, repeat }
     }
@@ -310,7 +286,7 @@ fn state_request(key: KeyId, expected_version: u64, reason: &str) -> v1::FreezeK
     v1::FreezeKeyRequest { key_id: key.0.to_vec(), expected_version, reason: reason.to_owned() }
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     timeout: Duration,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Status> {
@@ -329,7 +305,7 @@ async fn status_of(channels: &Channels, node_id: u64) -> Result<v1::NodeStatusRe
 }
 
 /// A read that failed changed nothing, whatever became of it.
-fn read_failure(node_id: u64, status: &Status) -> OperatorError {
+pub(crate) fn read_failure(node_id: u64, status: &Status) -> OperatorError {
     rejection_of(status).unwrap_or_else(|| OperatorError::Unavailable {
         message: format!("guard node {node_id}: {}", crate::channels::status_text(status)),
     })

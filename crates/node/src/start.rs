@@ -2,13 +2,14 @@
 //! then the log, then peers, then signers and operators.
 
 use crate::config::{ConfigError, NodeConfig};
+use crate::divergence::{self, Comparison, Finding, Heard};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::membership::finish_changes;
 use crate::proposer::Proposer;
 use crate::raft::{
-    JOINED_LATER, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, Peers, follow_addresses,
-    founders_digest, join, save_marks,
+    ChainAsker, JOINED_LATER, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, Peers,
+    follow_addresses, founders_digest, join, save_marks,
 };
 use crate::service::{GuardService, MembershipService, OperatorService, Shared};
 use crate::sessions::Sessions;
@@ -87,6 +88,12 @@ pub enum StopError {
     /// The peers remember other or newer data of this node.
     #[error("{0}")]
     Refused(String),
+    /// Its state differs from that of the other nodes. It never starts again.
+    #[error("the state of this node differs from that of the others: {finding}. Replace it by a new node")]
+    Diverged {
+        /// What was compared, and with whom.
+        finding: String,
+    },
     /// A server or task ended by itself.
     #[error("{0}")]
     Task(String),
@@ -98,6 +105,7 @@ pub struct RunningNode {
     known_peers: Arc<Peers>,
     tasks: JoinSet<String>,
     stop: watch::Sender<bool>,
+    diverged: Finding,
     /// Where peers reach it.
     pub peers: SocketAddr,
     /// Where signers and operators reach it.
@@ -112,7 +120,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     config.check()?;
     let tls = Tls::load(&config.tls, config.node_id)?;
     let expected = Expected { node_id: config.node_id, cluster_id: config.expected_cluster()? };
-    let options = StoreOptions::new(FatalHook::stop_process());
+    let options = store_options(&config);
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
     let founders = founding_members(&store);
     let local = local_node(&store, &founders)?;
@@ -125,6 +133,18 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let (state, audit) = (store.state.clone(), store.audit.clone());
     let known_peers = Arc::new(Peers::new(local, store.flushed, store.peers));
     let network = PeerNetwork::new(tls.clone(), Arc::clone(&known_peers));
+    let heard = Heard::default();
+    let (trusted, may_serve) = watch::channel(store.divergence.doubt().is_none());
+    let comparison = Comparison {
+        node_id: local.node_id,
+        state: state.clone(),
+        asker: ChainAsker::new(tls.clone(), Arc::clone(&known_peers)),
+        heard: heard.clone(),
+        mark: store.divergence,
+        finding: Finding::default(),
+        trusted,
+    };
+    let diverged = Arc::clone(&comparison.finding);
     let settings = raft_config(&config)?;
     let raft = openraft::Raft::new(local.node_id, settings, network.clone(), store.log, store.machine)
         .await
@@ -144,10 +164,11 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let addresses =
         (local_address(&peers, config.listen.peers), local_address(&clients, config.listen.clients));
     let mut tasks = JoinSet::new();
-    let peer_router = peer_router(PeerService::new(raft.clone(), Arc::clone(&known_peers)), &tls)?;
-    serve(&mut tasks, "peer server", peer_router, peers, stopping.clone());
+    let service = PeerService::new(raft.clone(), Arc::clone(&known_peers), state.clone(), heard, store.inbox);
+    let at_once = std::future::ready(());
+    serve(&mut tasks, "peer server", at_once, peer_router(service, &tls)?, peers, stopping.clone());
     let client_router = client_router(&shared, &known_peers, &tls)?;
-    serve(&mut tasks, "client server", client_router, clients, stopping.clone());
+    serve(&mut tasks, "client server", trust(may_serve), client_router, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
         tasks
@@ -160,6 +181,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         proposer: shared.proposer.clone(),
         settings: config.failover,
     };
+    tasks.spawn(until(stopping.clone(), divergence::run(comparison)));
     tasks.spawn(until(stopping.clone(), async move {
         failover::run(driver).await;
         "failure detector ended".to_owned()
@@ -168,7 +190,14 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     run_beside(&mut tasks, &stopping, &raft, network);
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
-    Ok(RunningNode { raft, known_peers, tasks, stop, peers, clients })
+    Ok(RunningNode { raft, known_peers, tasks, stop, diverged, peers, clients })
+}
+
+fn store_options(config: &NodeConfig) -> StoreOptions {
+    let mut options = StoreOptions::new(FatalHook::stop_process());
+    options.audit.retain_bytes = config.storage.audit_retain_mib.saturating_mul(1024 * 1024);
+    options.audit.retain_entries = config.storage.audit_retain_entries;
+    options
 }
 
 impl RunningNode {
@@ -179,6 +208,10 @@ impl RunningNode {
     pub async fn stopped(&mut self) -> Result<std::convert::Infallible, StopError> {
         let mut metrics = self.raft.metrics();
         loop {
+            if let Some(finding) = self.diverged.get() {
+                self.stop.send_replace(true);
+                return Err(StopError::Diverged { finding: finding.clone() });
+            }
             let running = metrics.borrow_watched().running_state.clone();
             if let Err(fatal) = running {
                 error!(%fatal, "consensus has stopped");
@@ -191,7 +224,9 @@ impl RunningNode {
                 reason = self.known_peers.admission.refused() => return Err(StopError::Refused(reason)),
                 Some(ended) = self.tasks.join_next() => {
                     let reason = ended.unwrap_or_else(|error| error.to_string());
-                    return Err(StopError::Task(reason));
+                    if self.diverged.get().is_none() {
+                        return Err(StopError::Task(reason));
+                    }
                 }
             }
         }
@@ -325,21 +360,37 @@ fn client_router(shared: &Arc<Shared>, peers: &Arc<Peers>, tls: &Tls) -> Result<
     Ok(server(tls)?.add_service(guard).add_service(operator).add_service(members))
 }
 
+/// Serves from when `gate` lets it; the listener holds callers until then.
 fn serve(
     tasks: &mut JoinSet<String>,
     name: &'static str,
+    gate: impl Future<Output = ()> + Send + 'static,
     router: Router,
     listener: TcpListener,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let stop = async move {
-        // Also when the sender has gone: then nobody runs this node any more.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
     tasks.spawn(async move {
-        format!("{name} ended: {:?}", router.serve_with_incoming_shutdown(incoming, stop).await)
+        tokio::select! {
+            () = gate => {}
+            () = stopped(stopping.clone()) => return "stopped".to_owned(),
+        }
+        let serving = router.serve_with_incoming_shutdown(incoming, stopped(stopping));
+        format!("{name} ended: {:?}", serving.await)
     });
+}
+
+/// Returns when the node stops, also when the sender has gone: then nobody runs this node any more.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// A node whose state is in doubt answers its peers, so that they can confirm it, and nobody else.
+async fn trust(mut trusted: watch::Receiver<bool>) {
+    if trusted.wait_for(|trusted| *trusted).await.is_err() {
+        // The comparison has ended without trust: this node stops.
+        std::future::pending().await
+    }
 }
 
 /// Runs a task until it ends or the node stops.

@@ -285,7 +285,7 @@ async fn a_peer_must_be_a_node_of_this_cluster_and_who_it_says() {
 async fn a_node_that_missed_what_the_log_no_longer_holds_catches_up_by_snapshot() {
     let mut cluster = Cluster::formatted();
     for config in &mut cluster.configs {
-        config.storage = Storage { snapshot_every_entries: 20, keep_entries: 5 };
+        config.storage = Storage { snapshot_every_entries: 20, keep_entries: 5, ..Storage::default() };
     }
     for index in 0..3 {
         cluster.start(index).await;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use interlock_core::AuditChain;
 use minicbor::data::Type;
 use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
@@ -221,6 +222,19 @@ pub fn decode_snapshot_meta(bytes: &[u8]) -> Result<SnapshotMeta, String> {
     })
 }
 
+/// Head of 32 bytes in CBOR, from which an audit chain value decodes.
+const DIGEST_HEAD: [u8; 2] = [0x58, 32];
+
+/// An audit chain value from the bytes of its digest.
+///
+/// # Errors
+/// When they are not 32.
+pub fn decode_chain(digest: &[u8]) -> Result<AuditChain, String> {
+    let encoded = [&DIGEST_HEAD[..], digest].concat();
+    whole(&encoded, |decoder| decoder.decode())
+        .map_err(|_| format!("an audit chain value has 32 bytes, not {}", digest.len()))
+}
+
 /// The log id of an encoded entry: enough to index the log without decoding every batch.
 pub(crate) fn decode_entry_log_id(bytes: &[u8]) -> Result<LogId, String> {
     get_log_id(&mut Decoder::new(bytes)).map_err(|error| error.to_string())
@@ -304,6 +318,14 @@ mod tests {
         let vote = Vote { leader_id: LeaderId { term: 1, node_id: 2 }, committed: true };
         assert_eq!(encode_vote(&vote), [0x83, 0x01, 0x02, 0xf5]);
         assert_eq!(encode_log_id(Some(&log_id(1, 2, 3))), [0x83, 0x01, 0x02, 0x03]);
+    }
+
+    #[test]
+    fn a_chain_value_comes_back_from_its_digest() {
+        let chain = AuditChain::start();
+        assert_eq!(decode_chain(chain.as_bytes()), Ok(chain));
+        assert!(decode_chain(&chain.as_bytes()[1..]).is_err());
+        assert!(decode_chain(&[&chain.as_bytes()[..], &[0]].concat()).is_err());
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! openraft over gRPC: our wire types, one long-lived channel per purpose and peer, deadlines on every call.
 
 mod admission;
+mod chain;
 mod network;
 mod peers;
 mod service;
+mod snapshot_in;
+mod snapshot_out;
 mod tasks;
 mod wire;
 
+pub(crate) use chain::ChainAsker;
 pub(crate) use network::PeerNetwork;
 pub(crate) use peers::Peers;
 pub(crate) use service::PeerService;
@@ -19,8 +23,6 @@ use std::time::Duration;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Snapshot chunk, bytes.
 const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;
-/// Largest snapshot accepted from a peer, bytes.
-const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Longest time to connect to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 

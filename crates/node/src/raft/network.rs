@@ -2,12 +2,11 @@
 //! never delays a heartbeat.
 
 use crate::raft::peers::Peers;
-use crate::raft::{CONNECT_TIMEOUT, MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, wire};
+use crate::raft::{CONNECT_TIMEOUT, MESSAGE_BYTES_MAX, wire};
 use crate::tls::Tls;
-use futures::stream;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_client::RaftClient;
-use interlock_store::{GuardNode, Snapshot, SnapshotData, TypeConfig, Vote, codec};
+use interlock_store::{GuardNode, Snapshot, SnapshotData, TypeConfig, Vote};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};
 use openraft::raft::{
@@ -20,8 +19,6 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-/// Longest time for a whole snapshot transfer.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pause between attempts at a peer that does not answer.
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -58,7 +55,7 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetwork {
 }
 
 /// A client whose channel connects at first use and again whenever it broke.
-fn lazy_client(tls: &Tls, target: u64, address: &str) -> Result<RaftClient<Channel>, String> {
+pub(super) fn lazy_client(tls: &Tls, target: u64, address: &str) -> Result<RaftClient<Channel>, String> {
     let uri = format!("https://{address}");
     let endpoint = Endpoint::from_shared(uri)
         .and_then(|endpoint| endpoint.tls_config(tls.client(target)))
@@ -76,7 +73,7 @@ fn lazy_client(tls: &Tls, target: u64, address: &str) -> Result<RaftClient<Chann
 /// Calls one peer. Openraft keeps its clients when an address changes, so each call looks whether it did.
 pub(crate) struct Peer {
     tls: Tls,
-    target: u64,
+    pub(super) target: u64,
     address: String,
     client: Result<RaftClient<Channel>, String>,
     peers: Arc<Peers>,
@@ -96,21 +93,21 @@ impl Peer {
     }
 
     /// Only for a node that was admitted.
-    fn client(&mut self) -> Result<RaftClient<Channel>, Status> {
+    pub(super) fn client(&mut self) -> Result<RaftClient<Channel>, Status> {
         self.peers.admission.check()?;
         self.any_client()
     }
 
-    fn sender(&self) -> proto::Sender {
+    pub(super) fn sender(&self) -> proto::Sender {
         self.peers.sender(self.target)
     }
 
     /// What came back, if the peer listens to this node.
-    fn answer<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Status> {
+    pub(super) fn answer<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Status> {
         answer.map(Response::into_inner).inspect_err(|status| self.peers.obey_answer(status))
     }
 
-    fn hear(&self, presence: Option<&proto::Presence>) -> Result<(), Status> {
+    pub(super) fn hear(&self, presence: Option<&proto::Presence>) -> Result<(), Status> {
         self.peers.hear(self.target, presence)
     }
 
@@ -137,37 +134,6 @@ impl Peer {
         request.set_timeout(option.soft_ttl());
         request
     }
-
-    async fn send_snapshot(
-        &mut self,
-        vote: Vote,
-        snapshot: Snapshot,
-    ) -> Result<SnapshotResponse<TypeConfig>, Status> {
-        let header = proto::SnapshotHeader {
-            sender: Some(self.sender()),
-            vote: Some(wire::vote_to_wire(&vote)),
-            meta: codec::encode_snapshot_meta(&snapshot.meta),
-            total_bytes: snapshot.snapshot.size(),
-        };
-        let chunks = std::iter::once(proto::snapshot_chunk::Kind::Header(header))
-            .chain(data_chunks(snapshot.snapshot))
-            .map(|kind| proto::SnapshotChunk { kind: Some(kind) });
-        let mut request = Request::new(stream::iter(chunks));
-        request.set_timeout(SNAPSHOT_TIMEOUT);
-        let answer = self.client()?.install_snapshot(request).await;
-        let response = self.answer(answer)?;
-        self.hear(response.presence.as_ref())?;
-        Ok(SnapshotResponse::new(wire::vote_from_wire(response.vote)?))
-    }
-}
-
-fn data_chunks(data: SnapshotData) -> impl Iterator<Item = proto::snapshot_chunk::Kind> {
-    let mut offset = 0;
-    std::iter::from_fn(move || {
-        let chunk = data.read_at(offset, SNAPSHOT_CHUNK_BYTES);
-        offset += chunk.len() as u64;
-        (!chunk.is_empty()).then(|| proto::snapshot_chunk::Kind::Data(chunk.to_vec()))
-    })
 }
 
 impl RaftNetworkV2<TypeConfig> for Peer {
@@ -226,7 +192,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = self.send_snapshot(vote, snapshot) => {
+            sent = self.send_snapshot(vote, &snapshot) => {
                 sent.map_err(|status| StreamingError::Unreachable(unreachable(&status)))
             }
         }

@@ -2,13 +2,14 @@
 //! ours, the target is us, the sender is who its certificate says, and it still has its data.
 
 use crate::caller::caller;
+use crate::divergence::Heard;
 use crate::raft::peers::Peers;
-use crate::raft::{JOINED_LATER, SNAPSHOT_BYTES_MAX, wire};
+use crate::raft::{JOINED_LATER, snapshot_in, wire};
 use interlock_core::ClusterId;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
-use interlock_store::{Snapshot, SnapshotData, StateMachine, TypeConfig, codec};
+use interlock_store::{SnapshotInbox, StateHandle, StateMachine, TypeConfig, codec};
 use openraft::errors::RaftError;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -17,11 +18,20 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) struct PeerService {
     raft: openraft::Raft<TypeConfig, StateMachine>,
     peers: Arc<Peers>,
+    state: StateHandle,
+    heard: Heard,
+    inbox: SnapshotInbox,
 }
 
 impl PeerService {
-    pub(crate) fn new(raft: openraft::Raft<TypeConfig, StateMachine>, peers: Arc<Peers>) -> Self {
-        Self { raft, peers }
+    pub(crate) fn new(
+        raft: openraft::Raft<TypeConfig, StateMachine>,
+        peers: Arc<Peers>,
+        state: StateHandle,
+        heard: Heard,
+        inbox: SnapshotInbox,
+    ) -> Self {
+        Self { raft, peers, state, heard, inbox }
     }
 
     /// For everything that consensus answers: the sender is listened to, and this node may take part.
@@ -111,6 +121,16 @@ impl Raft for PeerService {
         Ok(Response::new(wire::vote_response_to_wire(self.peers.presence(), &response)))
     }
 
+    async fn snapshot_offset(
+        &self,
+        request: Request<proto::SnapshotHeader>,
+    ) -> Result<Response<proto::SnapshotOffsetResponse>, Status> {
+        self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        let received = self.inbox.received(&snapshot_in::transfer_id(request.get_ref()));
+        let presence = Some(self.peers.presence());
+        Ok(Response::new(proto::SnapshotOffsetResponse { received, presence }))
+    }
+
     async fn install_snapshot(
         &self,
         request: Request<Streaming<proto::SnapshotChunk>>,
@@ -123,17 +143,8 @@ impl Raft for PeerService {
         };
         self.check(owner, header.sender.as_ref())?;
         let vote = wire::vote_from_wire(header.vote)?;
-        let meta = codec::decode_snapshot_meta(&header.meta)
-            .map_err(|error| Status::invalid_argument(format!("snapshot meta: {error}")))?;
-        let data = receive_data(&mut chunks, header.total_bytes).await?;
-        let data = SnapshotData::from_bytes(data);
-        let covers = data.verify(self.peers.local.cluster).map_err(|error| {
-            Status::failed_precondition(format!("the snapshot is not for this node: {error}"))
-        })?;
-        if covers != meta {
-            return Err(Status::invalid_argument("the snapshot does not cover what its header says"));
-        }
-        let snapshot = Snapshot { meta, snapshot: data };
+        let snapshot =
+            snapshot_in::receive(&self.inbox, self.peers.local.cluster, &header, &mut chunks).await?;
         let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         Ok(Response::new(proto::SnapshotResponse {
             vote: Some(wire::vote_to_wire(&response.vote)),
@@ -160,30 +171,19 @@ impl Raft for PeerService {
         self.check_sender(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         Ok(Response::new(proto::IntroduceResponse { presence: Some(self.peers.presence()) }))
     }
-}
 
-async fn receive_data(
-    chunks: &mut Streaming<proto::SnapshotChunk>,
-    total_bytes: u64,
-) -> Result<Vec<u8>, Status> {
-    if total_bytes > SNAPSHOT_BYTES_MAX {
-        return Err(Status::out_of_range(format!(
-            "a snapshot of {total_bytes} bytes is over the limit of {SNAPSHOT_BYTES_MAX}"
-        )));
+    async fn compare_chain(
+        &self,
+        request: Request<proto::ChainQuestion>,
+    ) -> Result<Response<proto::ChainAnswer>, Status> {
+        let asking = calling_node(&request)?;
+        self.check(asking, request.get_ref().sender.as_ref())?;
+        let log_index = request.get_ref().log_index;
+        let theirs = codec::decode_chain(&request.get_ref().chain)
+            .map_err(|error| Status::invalid_argument(format!("field chain: {error}")))?;
+        self.heard.note(log_index, asking, theirs);
+        let chain = self.state.read(|applied| applied.chains.at(log_index));
+        let chain = chain.map(|chain| chain.as_bytes().to_vec());
+        Ok(Response::new(proto::ChainAnswer { chain, presence: Some(self.peers.presence()) }))
     }
-    let mut data = Vec::new();
-    while let Some(chunk) = chunks.message().await? {
-        let Some(proto::snapshot_chunk::Kind::Data(bytes)) = chunk.kind else {
-            return Err(Status::invalid_argument("only data follows a snapshot's header"));
-        };
-        data.extend_from_slice(&bytes);
-        if data.len() as u64 > total_bytes {
-            return Err(Status::invalid_argument("the snapshot is longer than its header says"));
-        }
-    }
-    if data.len() as u64 == total_bytes {
-        return Ok(data);
-    }
-    let received = data.len();
-    Err(Status::data_loss(format!("the snapshot ended after {received} of {total_bytes} bytes")))
 }

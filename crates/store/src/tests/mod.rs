@@ -4,5 +4,6 @@ mod damage;
 mod life;
 mod marks;
 mod power_cut;
+mod snapshots;
 mod suite;
 mod support;
