@@ -18,8 +18,11 @@ use tonic::{Code, Status};
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Longest that a node is waited for while it fails over: a planned one first waits for the holder to finish.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest that one step of a change of members is waited for: it needs a commit, and perhaps an election first.
-const MEMBERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that one node is waited for while it takes a step of a change of members, which needs a commit. A node that
+/// cannot be reached is passed over for as long, so it must not be long.
+const MEMBERS_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long a leader is looked for: changes of members are made when nodes die and elections take place.
+const MEMBERS_PATIENCE: Duration = Duration::from_secs(15);
 /// Longest that a node's status is waited for.
 pub(crate) const STATUS_TIMEOUT: Duration = Duration::from_millis(2_000);
 
@@ -235,7 +238,7 @@ impl OperatorClient {
     /// # Errors
     /// See [`OperatorError`].
     pub async fn members(&self) -> Result<v1::MembersResponse, OperatorError> {
-        let limits = self.limits(ATTEMPT_TIMEOUT, Repeat::Always);
+        let limits = self.members_limits();
         let request = v1::MembersRequest { local: false };
         let call = |channel| async move { MembershipClient::new(channel).members(request).await };
         read_of(self.leader.call(limits, call).await)
@@ -249,8 +252,7 @@ impl OperatorClient {
         &self,
         goal: &v1::change_members_request::Goal,
     ) -> Result<v1::ChangeMembersResponse, OperatorError> {
-        let mut limits = self.limits(MEMBERS_TIMEOUT, Repeat::Always);
-        limits.deadline = Instant::now() + self.patience.max(MEMBERS_TIMEOUT);
+        let limits = self.members_limits();
         let request = v1::ChangeMembersRequest { goal: Some(goal.clone()) };
         let outcome = self
             .leader
@@ -275,6 +277,11 @@ impl OperatorClient {
             NodeReport { node_id, address, status: status_of(channels, node_id).await }
         });
         futures::future::join_all(reports).await
+    }
+
+    fn members_limits(&self) -> CallLimits {
+        let deadline = Instant::now() + self.patience.max(MEMBERS_PATIENCE);
+        CallLimits { deadline, attempt_timeout: MEMBERS_ATTEMPT_TIMEOUT, repeat: Repeat::Always }
     }
 
     fn limits(&self, attempt_timeout: Duration, repeat: Repeat) -> CallLimits {

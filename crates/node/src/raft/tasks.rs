@@ -1,7 +1,7 @@
 //! What runs beside consensus for the sake of its wire: admission, addresses, and the peers' marks.
 
 use crate::raft::admission::ask_peers;
-use crate::raft::{PeerNetwork, Peers};
+use crate::raft::{JOINED_LATER, PeerNetwork, Peers};
 use interlock_store::{Membership, StateMachine, TypeConfig};
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
@@ -12,7 +12,16 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Has this node admitted by the members that its log names.
 pub(crate) async fn join(network: PeerNetwork, raft: openraft::Raft<TypeConfig, StateMachine>) -> String {
-    let membership = membership(&raft);
+    // Of consensus itself: its metrics come later, and no members at all would be nobody to ask.
+    let seen = raft.with_raft_state(|state| state.membership_state.effective().membership().clone()).await;
+    let membership = match seen {
+        Ok(membership) => membership,
+        Err(error) => return format!("consensus has ended: {error}"),
+    };
+    let local = network.peers().local;
+    if local.founders != JOINED_LATER && membership.nodes().next().is_none() {
+        return "the cluster was founded with members, and consensus knows none".to_owned();
+    }
     ask_peers(network.peers(), membership, |id, node| network.dial(id, node)).await;
     std::future::pending().await
 }
