@@ -1,8 +1,8 @@
 //! `node start`: opens the data directory, joins consensus, serves. The order matters: the lock and the identity first,
 //! then the log, then peers, then signers and operators.
 
-use crate::config::{ConfigError, NodeConfig};
-use crate::divergence::{self, Comparison, Finding, Heard};
+use crate::config::{ConfigError, Listen, NodeConfig};
+use crate::divergence::{self, Comparison, Finding};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::proposer::Proposer;
@@ -111,34 +111,13 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let options = store_options(&config);
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
     let founders = founding_members(&store);
-    let identity = &store.identity;
-    let local = LocalNode {
-        cluster: identity.cluster_id,
-        node_id: identity.node_id,
-        incarnation: identity.incarnation.to_be_bytes(),
-        founders: founders_digest(founders.keys().copied()),
-    };
-    let peers = listen(config.listen.peers).await?;
-    let clients = listen(config.listen.clients).await?;
-    let http = match config.listen.http {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
+    let local = local_node(&store, &founders);
+    let (peers, clients, http) = listen_everywhere(&config.listen).await?;
     let (state, audit) = (store.state.clone(), store.audit.clone());
     let known_peers = Arc::new(store.peers);
     let network = PeerNetwork::new(local, tls.clone(), Arc::clone(&known_peers));
-    let heard = Heard::default();
-    let (trusted, may_serve) = watch::channel(store.divergence.doubt().is_none());
-    let comparison = Comparison {
-        node_id: local.node_id,
-        state: state.clone(),
-        asker: ChainAsker::new(local, tls.clone(), Arc::clone(&known_peers)),
-        heard: heard.clone(),
-        mark: store.divergence,
-        finding: Finding::default(),
-        trusted,
-    };
-    let diverged = Arc::clone(&comparison.finding);
+    let asker = ChainAsker::new(local, tls.clone(), Arc::clone(&known_peers));
+    let (comparison, outlook) = Comparison::new(local.node_id, state.clone(), asker, store.divergence);
     let raft = openraft::Raft::new(local.node_id, raft_config(&config)?, network, store.log, store.machine)
         .await
         .map_err(|error| StartError::Consensus(error.to_string()))?;
@@ -157,19 +136,12 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let addresses =
         (local_address(&peers, config.listen.peers), local_address(&clients, config.listen.clients));
     let mut tasks = JoinSet::new();
-    serve(
-        &mut tasks,
-        "peer server",
-        std::future::ready(()),
-        peer_router(
-            PeerService::new(local, raft.clone(), known_peers, state.clone(), heard, store.inbox),
-            &tls,
-        )?,
-        peers,
-        stopping.clone(),
-    );
-    let gate = trust(may_serve);
-    serve(&mut tasks, "client server", gate, client_router(&shared, &tls)?, clients, stopping.clone());
+    let service =
+        PeerService::new(local, raft.clone(), known_peers, state.clone(), outlook.heard, store.inbox);
+    let (at_once, router) = (std::future::ready(()), peer_router(service, &tls)?);
+    serve(&mut tasks, "peer server", at_once, router, peers, stopping.clone());
+    let (gate, router) = (trust(outlook.trusted), client_router(&shared, &tls)?);
+    serve(&mut tasks, "client server", gate, router, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
         tasks
@@ -190,7 +162,17 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     found_cluster(&raft, founders).await?;
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
-    Ok(RunningNode { raft, tasks, stop, diverged, peers, clients })
+    Ok(RunningNode { raft, tasks, stop, diverged: outlook.finding, peers, clients })
+}
+
+fn local_node(store: &Store, founders: &BTreeMap<u64, GuardNode>) -> LocalNode {
+    let identity = &store.identity;
+    LocalNode {
+        cluster: identity.cluster_id,
+        node_id: identity.node_id,
+        incarnation: identity.incarnation.to_be_bytes(),
+        founders: founders_digest(founders.keys().copied()),
+    }
 }
 
 fn store_options(config: &NodeConfig) -> StoreOptions {
@@ -243,6 +225,17 @@ impl RunningNode {
             error!(%error, "consensus did not stop cleanly");
         }
     }
+}
+
+/// For peers, for clients, and for HTTP if that is asked for.
+async fn listen_everywhere(
+    at: &Listen,
+) -> Result<(TcpListener, TcpListener, Option<TcpListener>), StartError> {
+    let http = match at.http {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    Ok((listen(at.peers).await?, listen(at.clients).await?, http))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -2,8 +2,8 @@
 //!
 //! Every node asks every other member for its value where it stood itself a moment ago, and judges for itself. A node
 //! whose value a majority of the voters contradicts stops for good; where no value has a majority all stop, and serve
-//! nobody until a majority confirms them. Invariant: silence proves nothing. Only answers count, only from members whose certificate, cluster and data are known, and only
-//! at the same log index.
+//! nobody until a majority confirms them. Invariant: silence proves nothing. Only answers count, only from members
+//! whose certificate, cluster and data are known, and only at the same log index.
 
 mod heard;
 mod judge;
@@ -33,14 +33,36 @@ pub(crate) type Finding = Arc<OnceLock<String>>;
 
 /// What the comparison needs.
 pub(crate) struct Comparison {
-    pub(crate) node_id: u64,
-    pub(crate) state: StateHandle,
-    pub(crate) asker: ChainAsker,
-    pub(crate) heard: Heard,
-    pub(crate) mark: DivergenceMark,
-    pub(crate) finding: Finding,
+    node_id: u64,
+    state: StateHandle,
+    asker: ChainAsker,
+    heard: Heard,
+    mark: DivergenceMark,
+    finding: Finding,
     /// Becomes true, and stays so, once this node's state is not in doubt: until then it serves nobody.
-    pub(crate) trusted: watch::Sender<bool>,
+    trusted: watch::Sender<bool>,
+}
+
+/// What the rest of the node hears from the comparison, and tells it.
+pub(crate) struct Outlook {
+    pub(crate) heard: Heard,
+    /// Becomes true once this node may serve.
+    pub(crate) trusted: watch::Receiver<bool>,
+    pub(crate) finding: Finding,
+}
+
+impl Comparison {
+    pub(crate) fn new(
+        node_id: u64,
+        state: StateHandle,
+        asker: ChainAsker,
+        mark: DivergenceMark,
+    ) -> (Self, Outlook) {
+        let (trusted, may_serve) = watch::channel(mark.doubt().is_none());
+        let (heard, finding) = (Heard::default(), Finding::default());
+        let outlook = Outlook { heard: heard.clone(), trusted: may_serve, finding: Arc::clone(&finding) };
+        (Self { node_id, state, asker, heard, mark, finding, trusted }, outlook)
+    }
 }
 
 /// One value to compare, and what others have.

@@ -1,8 +1,9 @@
 //! The sled index over the audit segments: by key, and a few places of each segment.
 //!
-//! Only ever a copy of what the segments say. A pair of trees for each segment, so that a segment that retention removes
-//! takes its part of the index along without a search. sled 0.34 keeps many times its cache in memory, more with batches
-//! and a large cache (the soak shows it): so both stay small, and only what makes a question fast is put in.
+//! Only ever a copy of what the segments say. A pair of trees for each segment, so that a segment that retention
+//! removes takes its part of the index along without a search. sled 0.34 keeps many times its cache in memory, more
+//! with batches and a large cache (the soak shows it): so both stay small, and only what makes a question fast is put
+//! in.
 
 use std::collections::BTreeMap;
 use std::path::Path;

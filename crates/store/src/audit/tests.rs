@@ -129,3 +129,21 @@ async fn the_index_forgets_what_the_segments_forget() {
         || trail.shared.index().map(|(index, _)| index.newest_of(KeyId([3; 32]), 500).unwrap().len());
     eventually(|| indexed() == Some(retained)).await;
 }
+
+#[tokio::test]
+async fn the_index_is_given_up_before_it_takes_too_much_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let trail = open(directory.path());
+    let mut state = State::genesis(ClusterId([1; 16]));
+    // More than RECORDS_MAX of a test.
+    for log_index in 1..=21_000 {
+        trail.append(entry(&mut state, log_index), 100).await.unwrap();
+    }
+    trail.sync().await.unwrap();
+    let given_up = |status: &IndexStatus| matches!(status, IndexStatus::Failed { .. });
+    let mut status = trail.reader().status();
+    tokio::time::timeout(DEADLINE, status.wait_for(given_up)).await.unwrap().unwrap();
+    assert!(trail.shared.index().is_none());
+    let newest = trail.reader().of_key(KeyId([3; 32]), 2).unwrap();
+    assert_eq!(newest.iter().map(|record| record.at.log_index).collect::<Vec<_>>(), [20_999, 21_000]);
+}
