@@ -190,9 +190,10 @@ impl RunningNode {
     pub async fn stopped(&mut self) -> Result<std::convert::Infallible, StopError> {
         let mut metrics = self.raft.metrics();
         loop {
-            if let Some(finding) = self.diverged.get() {
+            if let Some(finding) = self.diverged.get().map(str::to_owned) {
+                self.diverged.marked().await;
                 self.stop.send_replace(true);
-                return Err(StopError::Diverged { finding: finding.clone() });
+                return Err(StopError::Diverged { finding });
             }
             let running = metrics.borrow_watched().running_state.clone();
             if let Err(fatal) = running {

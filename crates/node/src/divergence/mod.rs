@@ -28,8 +28,31 @@ const UNDECIDED_ROUNDS_MAX: u32 = 10;
 /// Rounds between two alarms about the same peers.
 const ALARM_ROUNDS: u32 = 30;
 
-/// Why this node has stopped, once it has.
-pub(crate) type Finding = Arc<OnceLock<String>>;
+/// Why this node has stopped, once it has. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    text: Arc<OnceLock<String>>,
+    /// Becomes true when the mark is on disk, or is known not to be.
+    marked: watch::Sender<bool>,
+}
+
+impl Finding {
+    fn new() -> Self {
+        Self { text: Arc::default(), marked: watch::Sender::new(false) }
+    }
+
+    /// What was found, as soon as it was.
+    pub(crate) fn get(&self) -> Option<&str> {
+        self.text.get().map(String::as_str)
+    }
+
+    /// Waits until the process may end without losing the mark.
+    pub(crate) async fn marked(&self) {
+        let mut marked = self.marked.subscribe();
+        // The sender lives as long as this handle.
+        let _ = marked.wait_for(|marked| *marked).await;
+    }
+}
 
 /// What the comparison needs.
 pub(crate) struct Comparison {
@@ -59,8 +82,8 @@ impl Comparison {
         mark: DivergenceMark,
     ) -> (Self, Outlook) {
         let (trusted, may_serve) = watch::channel(mark.doubt().is_none());
-        let (heard, finding) = (Heard::default(), Finding::default());
-        let outlook = Outlook { heard: heard.clone(), trusted: may_serve, finding: Arc::clone(&finding) };
+        let (heard, finding) = (Heard::default(), Finding::new());
+        let outlook = Outlook { heard: heard.clone(), trusted: may_serve, finding: finding.clone() };
         (Self { node_id, state, asker, heard, mark, finding, trusted }, outlook)
     }
 }
@@ -220,13 +243,14 @@ impl Comparison {
     ) -> String {
         error!(alarm = "state-divergence", %finding, "this node stops");
         // Before the store refuses everything, so that whoever meets that knows why.
-        let _first = self.finding.set(finding.clone());
+        let _first = self.finding.text.set(finding.clone());
         let (mark, text) = (self.mark, finding.clone());
         match tokio::task::spawn_blocking(move || leave(&mark, &text)).await {
             Ok(Ok(())) => info!("the finding is on disk"),
             Ok(Err(error)) => error!(%error, "the finding is not on disk: do not start this node again"),
             Err(error) => error!(%error, "the finding is not on disk: do not start this node again"),
         }
+        self.finding.marked.send_replace(true);
         finding
     }
 }
