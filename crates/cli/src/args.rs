@@ -8,7 +8,8 @@ use std::path::PathBuf;
 #[command(name = "interlock", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Data goes to stdout, everything else to stderr.\n\
 Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 not done (try again), 4 outcome unknown (look, then \
-try again), 5 failed here, 70 stopped because this node's state differs from the others', 74 stopped because the disk failed.\n\
+try again), 5 failed here, 70 stopped because this node's state differs from the others', 74 stopped because the \
+disk failed.\n\
 Every error has a code; docs/errors has a page for each.")]
 pub(crate) struct Cli {
     #[command(subcommand)]

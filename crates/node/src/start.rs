@@ -1,8 +1,8 @@
 //! `node start`: opens the data directory, joins consensus, serves. The order matters: the lock and the identity first,
 //! then the log, then peers, then signers and operators.
 
-use crate::config::{ConfigError, NodeConfig};
-use crate::divergence::{self, Comparison, Finding, Heard};
+use crate::config::{ConfigError, Listen, NodeConfig};
+use crate::divergence::{self, Comparison, Finding};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::membership::finish_changes;
@@ -124,27 +124,12 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
     let founders = founding_members(&store);
     let local = local_node(&store, &founders)?;
-    let peers = listen(config.listen.peers).await?;
-    let clients = listen(config.listen.clients).await?;
-    let http = match config.listen.http {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
+    let (peers, clients, http) = listen_everywhere(&config.listen).await?;
     let (state, audit) = (store.state.clone(), store.audit.clone());
     let known_peers = Arc::new(Peers::new(local, store.flushed, store.peers));
     let network = PeerNetwork::new(tls.clone(), Arc::clone(&known_peers));
-    let heard = Heard::default();
-    let (trusted, may_serve) = watch::channel(store.divergence.doubt().is_none());
-    let comparison = Comparison {
-        node_id: local.node_id,
-        state: state.clone(),
-        asker: ChainAsker::new(tls.clone(), Arc::clone(&known_peers)),
-        heard: heard.clone(),
-        mark: store.divergence,
-        finding: Finding::default(),
-        trusted,
-    };
-    let diverged = Arc::clone(&comparison.finding);
+    let asker = ChainAsker::new(tls.clone(), Arc::clone(&known_peers));
+    let (comparison, outlook) = Comparison::new(local.node_id, state.clone(), asker, store.divergence);
     let settings = raft_config(&config)?;
     let raft = openraft::Raft::new(local.node_id, settings, network.clone(), store.log, store.machine)
         .await
@@ -164,11 +149,12 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let addresses =
         (local_address(&peers, config.listen.peers), local_address(&clients, config.listen.clients));
     let mut tasks = JoinSet::new();
-    let service = PeerService::new(raft.clone(), Arc::clone(&known_peers), state.clone(), heard, store.inbox);
-    let at_once = std::future::ready(());
-    serve(&mut tasks, "peer server", at_once, peer_router(service, &tls)?, peers, stopping.clone());
-    let client_router = client_router(&shared, &known_peers, &tls)?;
-    serve(&mut tasks, "client server", trust(may_serve), client_router, clients, stopping.clone());
+    let service =
+        PeerService::new(raft.clone(), Arc::clone(&known_peers), state.clone(), outlook.heard, store.inbox);
+    let (at_once, router) = (std::future::ready(()), peer_router(service, &tls)?);
+    serve(&mut tasks, "peer server", at_once, router, peers, stopping.clone());
+    let (gate, router) = (trust(outlook.trusted), client_router(&shared, &known_peers, &tls)?);
+    serve(&mut tasks, "client server", gate, router, clients, stopping.clone());
     if let Some(listener) = http {
         let serving = health::serve(listener, raft.clone());
         tasks
@@ -190,7 +176,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     run_beside(&mut tasks, &stopping, &raft, network);
     let (peers, clients) = addresses;
     info!(node_id = local.node_id, cluster = %local.cluster, %peers, %clients, "node started");
-    Ok(RunningNode { raft, known_peers, tasks, stop, diverged, peers, clients })
+    Ok(RunningNode { raft, known_peers, tasks, stop, diverged: outlook.finding, peers, clients })
 }
 
 fn store_options(config: &NodeConfig) -> StoreOptions {
@@ -208,9 +194,10 @@ impl RunningNode {
     pub async fn stopped(&mut self) -> Result<std::convert::Infallible, StopError> {
         let mut metrics = self.raft.metrics();
         loop {
-            if let Some(finding) = self.diverged.get() {
+            if let Some(finding) = self.diverged.get().map(str::to_owned) {
+                self.diverged.marked().await;
                 self.stop.send_replace(true);
-                return Err(StopError::Diverged { finding: finding.clone() });
+                return Err(StopError::Diverged { finding });
             }
             let running = metrics.borrow_watched().running_state.clone();
             if let Err(fatal) = running {
@@ -277,6 +264,17 @@ fn random_run() -> Result<u64, StartError> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| StartError::Random(error.to_string()))?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+/// For peers, for clients, and for HTTP if that is asked for.
+async fn listen_everywhere(
+    at: &Listen,
+) -> Result<(TcpListener, TcpListener, Option<TcpListener>), StartError> {
+    let http = match at.http {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    Ok((listen(at.peers).await?, listen(at.clients).await?, http))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

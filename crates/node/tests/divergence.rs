@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used)] // Helpers outside the test functions are test code too.
 
-#[allow(dead_code)] // Not every test program needs all of it.
 mod support;
 
 use interlock_core::command::AddKey;

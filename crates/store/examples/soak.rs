@@ -1,8 +1,8 @@
 //! Drives approvals through the store as a long life would, with snapshots and purges on the way, and prints disk and
 //! memory as it goes: both must stay bounded.
 //!
-//! `cargo run --release -p interlock-store --example soak -- --approvals 1000000 [--directory DIR]` prints one JSON line
-//! for each twentieth of the way and a last one with the judgement.
+//! `cargo run --release -p interlock-store --example soak -- --approvals 1000000 [--directory DIR]` prints one JSON
+//! line for each twentieth of the way and a last one with the judgement.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, not a product")]
 
 mod bench;

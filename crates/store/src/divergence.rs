@@ -56,8 +56,8 @@ impl DivergenceMark {
         Ok(())
     }
 
-    /// As [`DivergenceMark::stop`], where nobody can say whether this node is the one that is wrong: the directory opens
-    /// again, in doubt.
+    /// As [`DivergenceMark::stop`], where nobody can say whether this node is the one that is wrong: the directory
+    /// opens again, in doubt.
     ///
     /// # Errors
     /// As [`DivergenceMark::stop`].

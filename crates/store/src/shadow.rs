@@ -1,9 +1,9 @@
 //! A second copy of the state, from which snapshots are made: apply never waits while one is encoded.
 //!
-//! Copying the state of 100,000 keys takes far longer than signing may pause. So a thread of its own applies every entry
-//! once more, behind the first copy, and encodes its own state when a snapshot is asked for; what is applied meanwhile
-//! waits in its queue. Invariant: a snapshot is made only where both copies have the same audit chain; if they differ,
-//! memory has failed and the process stops.
+//! Copying the state of 100,000 keys takes far longer than signing may pause. So a thread of its own applies every
+//! entry once more, behind the first copy, and encodes its own state when a snapshot is asked for; what is applied
+//! meanwhile waits in its queue. Invariant: a snapshot is made only where both copies have the same audit chain; if
+//! they differ, memory has failed and the process stops.
 
 use std::fmt;
 use std::sync::Arc;

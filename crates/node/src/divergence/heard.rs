@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(heard.all()[&5].keys().copied().collect::<Vec<_>>(), [2, 3]);
     }
 
-    /// Otherwise the word of a peer that has stopped would put those it contradicted in doubt as soon as they are alone.
+    /// Otherwise the word of a peer that has stopped would put those whom it contradicted in doubt once they are alone.
     #[test]
     fn what_a_majority_has_confirmed_is_not_doubted_again() {
         let heard = Heard::default();

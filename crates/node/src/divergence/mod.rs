@@ -2,8 +2,8 @@
 //!
 //! Every node asks every other member for its value where it stood itself a moment ago, and judges for itself. A node
 //! whose value a majority of the voters contradicts stops for good; where no value has a majority all stop, and serve
-//! nobody until a majority confirms them. Invariant: silence proves nothing. Only answers count, only from members whose certificate, cluster and data are known, and only
-//! at the same log index.
+//! nobody until a majority confirms them. Invariant: silence proves nothing. Only answers count, only from members
+//! whose certificate, cluster and data are known, and only at the same log index.
 
 mod heard;
 mod judge;
@@ -28,19 +28,64 @@ const UNDECIDED_ROUNDS_MAX: u32 = 10;
 /// Rounds between two alarms about the same peers.
 const ALARM_ROUNDS: u32 = 30;
 
-/// Why this node has stopped, once it has.
-pub(crate) type Finding = Arc<OnceLock<String>>;
+/// Why this node has stopped, once it has. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    text: Arc<OnceLock<String>>,
+    /// Becomes true when the mark is on disk, or is known not to be.
+    marked: watch::Sender<bool>,
+}
+
+impl Finding {
+    fn new() -> Self {
+        Self { text: Arc::default(), marked: watch::Sender::new(false) }
+    }
+
+    /// What was found, as soon as it was.
+    pub(crate) fn get(&self) -> Option<&str> {
+        self.text.get().map(String::as_str)
+    }
+
+    /// Waits until the process may end without losing the mark.
+    pub(crate) async fn marked(&self) {
+        let mut marked = self.marked.subscribe();
+        // The sender lives as long as this handle.
+        let _ = marked.wait_for(|marked| *marked).await;
+    }
+}
 
 /// What the comparison needs.
 pub(crate) struct Comparison {
-    pub(crate) node_id: u64,
-    pub(crate) state: StateHandle,
-    pub(crate) asker: ChainAsker,
-    pub(crate) heard: Heard,
-    pub(crate) mark: DivergenceMark,
-    pub(crate) finding: Finding,
+    node_id: u64,
+    state: StateHandle,
+    asker: ChainAsker,
+    heard: Heard,
+    mark: DivergenceMark,
+    finding: Finding,
     /// Becomes true, and stays so, once this node's state is not in doubt: until then it serves nobody.
-    pub(crate) trusted: watch::Sender<bool>,
+    trusted: watch::Sender<bool>,
+}
+
+/// What the rest of the node hears from the comparison, and tells it.
+pub(crate) struct Outlook {
+    pub(crate) heard: Heard,
+    /// Becomes true once this node may serve.
+    pub(crate) trusted: watch::Receiver<bool>,
+    pub(crate) finding: Finding,
+}
+
+impl Comparison {
+    pub(crate) fn new(
+        node_id: u64,
+        state: StateHandle,
+        asker: ChainAsker,
+        mark: DivergenceMark,
+    ) -> (Self, Outlook) {
+        let (trusted, may_serve) = watch::channel(mark.doubt().is_none());
+        let (heard, finding) = (Heard::default(), Finding::new());
+        let outlook = Outlook { heard: heard.clone(), trusted: may_serve, finding: finding.clone() };
+        (Self { node_id, state, asker, heard, mark, finding, trusted }, outlook)
+    }
 }
 
 /// One value to compare, and what others have.
@@ -198,13 +243,14 @@ impl Comparison {
     ) -> String {
         error!(alarm = "state-divergence", %finding, "this node stops");
         // Before the store refuses everything, so that whoever meets that knows why.
-        let _first = self.finding.set(finding.clone());
+        let _first = self.finding.text.set(finding.clone());
         let (mark, text) = (self.mark, finding.clone());
         match tokio::task::spawn_blocking(move || leave(&mark, &text)).await {
             Ok(Ok(())) => info!("the finding is on disk"),
             Ok(Err(error)) => error!(%error, "the finding is not on disk: do not start this node again"),
             Err(error) => error!(%error, "the finding is not on disk: do not start this node again"),
         }
+        self.finding.marked.send_replace(true);
         finding
     }
 }

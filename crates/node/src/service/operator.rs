@@ -1,4 +1,5 @@
-//! What operators call. Reads are linearizable, except `NodeStatus`, `AuditTail` and `AuditPage`: those say what this node knows.
+//! What operators call. Reads are linearizable, except `NodeStatus`, `AuditTail` and `AuditPage`: those say what this
+//! node knows.
 
 use crate::audit_wire::status_to_wire;
 use crate::caller::caller;

@@ -1,7 +1,9 @@
-//! The sled index over the audit segments: by place and by key, one pair of trees for each segment.
+//! The sled index over the audit segments: by key, and a few places of each segment.
 //!
-//! Only ever a copy of what the segments say. A pair of trees for each segment, so that a segment that retention removes
-//! takes its part of the index along without a search.
+//! Only ever a copy of what the segments say. A pair of trees for each segment, so that a segment that retention
+//! removes takes its part of the index along without a search. sled 0.34 keeps many times its cache in memory, more
+//! with batches and a large cache (the soak shows it): so both stay small, and only what makes a question fast is put
+//! in.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +16,9 @@ use thiserror::Error;
 use super::record::AuditRecord;
 use super::segments::Location;
 
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 1024 * 1024;
+/// One place is indexed for each of these parts of a segment; reading goes on from there.
+const PLACE_EVERY_BYTES: u64 = 64 * 1024;
 /// Written by sled on its own, for less work at the next build; nothing relies on it.
 const FLUSH_EVERY_MS: u64 = 1000;
 const POSITION_BYTES: usize = 12;
@@ -48,22 +52,31 @@ struct Trees {
     by_key: sled::Tree,
 }
 
-/// Records of one segment that enter the index together.
+type Place = [u8; POSITION_BYTES];
+type KeyAndPlace = [u8; KEY_BYTES + POSITION_BYTES];
+type Offset = [u8; 8];
+
+/// Records of one segment, in order, that enter the index together.
 #[derive(Debug, Default)]
 pub(super) struct Additions {
-    by_place: sled::Batch,
-    by_key: sled::Batch,
+    by_place: Vec<(Place, Offset)>,
+    by_key: Vec<(KeyAndPlace, Offset)>,
+    part: Option<u64>,
     pub(super) count: usize,
 }
 
 impl Additions {
     pub(super) fn add(&mut self, location: Location, record: &AuditRecord) {
         let (place, offset) = (place_bytes(record.at), location.offset.to_be_bytes());
-        self.by_place.insert(&place, &offset);
+        let part = location.offset / PLACE_EVERY_BYTES;
+        if self.part != Some(part) {
+            self.part = Some(part);
+            self.by_place.push((place, offset));
+        }
         let mut key = [0; KEY_BYTES + POSITION_BYTES];
         key[..KEY_BYTES].copy_from_slice(&record.key().0);
         key[KEY_BYTES..].copy_from_slice(&place);
-        self.by_key.insert(&key[..], &offset);
+        self.by_key.push((key, offset));
         self.count += 1;
     }
 }
@@ -90,8 +103,12 @@ impl Index {
 
     pub(super) fn insert(&self, segment: u64, additions: Additions) -> Result<(), IndexError> {
         let trees = self.trees_of(segment)?;
-        trees.by_place.apply_batch(additions.by_place)?;
-        trees.by_key.apply_batch(additions.by_key)?;
+        for (place, offset) in additions.by_place {
+            trees.by_place.insert(place, &offset)?;
+        }
+        for (key, offset) in additions.by_key {
+            trees.by_key.insert(key, &offset)?;
+        }
         Ok(())
     }
 
@@ -108,35 +125,23 @@ impl Index {
         Ok(())
     }
 
-    /// Locations of the newest records, newest first.
-    pub(super) fn newest(&self, count: usize) -> Result<Vec<Location>, IndexError> {
-        self.newest_from(count, |trees| trees.by_place.iter())
-    }
-
-    /// Locations of a key's newest records, newest first.
-    pub(super) fn newest_of(&self, key: KeyId, count: usize) -> Result<Vec<Location>, IndexError> {
-        self.newest_from(count, |trees| trees.by_key.scan_prefix(key.0))
-    }
-
-    /// Where the first record of this segment at or after a place lies; `None` when the index has none.
-    pub(super) fn first_from(&self, segment: u64, at: LogPosition) -> Result<Option<Location>, IndexError> {
+    /// Where to begin reading this segment for records from a place on; `None` when the index knows no better than its
+    /// start.
+    pub(super) fn at_or_before(&self, segment: u64, at: LogPosition) -> Result<Option<Location>, IndexError> {
         let Some(trees) = self.read().get(&segment).cloned() else { return Ok(None) };
-        match trees.by_place.range(place_bytes(at)..).next() {
+        match trees.by_place.range(..=place_bytes(at)).next_back() {
             Some(found) => location(segment, &found?.1).map(Some),
             None => Ok(None),
         }
     }
 
-    fn newest_from(
-        &self,
-        count: usize,
-        entries: impl Fn(&Trees) -> sled::Iter,
-    ) -> Result<Vec<Location>, IndexError> {
+    /// Locations of a key's newest records, newest first.
+    pub(super) fn newest_of(&self, key: KeyId, count: usize) -> Result<Vec<Location>, IndexError> {
         let newest_first: Vec<(u64, Trees)> =
             self.read().iter().rev().map(|(segment, trees)| (*segment, trees.clone())).collect();
         let mut locations = Vec::new();
         for (segment, trees) in newest_first {
-            for found in entries(&trees).rev().take(count - locations.len()) {
+            for found in trees.by_key.scan_prefix(key.0).rev().take(count - locations.len()) {
                 locations.push(location(segment, &found?.1)?);
             }
         }
@@ -169,7 +174,7 @@ fn location(segment: u64, value: &[u8]) -> Result<Location, IndexError> {
     Ok(Location { segment, offset })
 }
 
-fn place_bytes(at: LogPosition) -> [u8; POSITION_BYTES] {
+fn place_bytes(at: LogPosition) -> Place {
     let mut bytes = [0; POSITION_BYTES];
     bytes[..8].copy_from_slice(&at.log_index.to_be_bytes());
     bytes[8..].copy_from_slice(&at.item.to_be_bytes());

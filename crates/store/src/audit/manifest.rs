@@ -20,7 +20,7 @@ const MANIFEST_FILE: &str = "index.manifest";
 const INDEX_DIRECTORY: &str = "index";
 const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 /// What the trees of the index hold. Another number: it is built again.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 /// sled's main file, which it locks.
 const DATABASE_FILE: &str = "db";
 /// Longest wait for sled's threads at a close. After it the index counts as not closed cleanly.

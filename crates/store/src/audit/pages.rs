@@ -123,7 +123,7 @@ impl AuditReader {
     fn seek(&self, segment: u64, from: LogPosition) -> Location {
         let start = Location::start_of(segment);
         let Some((index, _)) = self.shared.index() else { return start };
-        match index.first_from(segment, from) {
+        match index.at_or_before(segment, from) {
             Ok(found) => found.unwrap_or(start),
             Err(error) => {
                 self.shared.distrust_index(&error.to_string());

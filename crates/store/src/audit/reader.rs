@@ -11,7 +11,6 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::IndexStatus;
-use super::index::{Index, IndexError};
 use super::record::AuditRecord;
 use super::segments::{Location, SegmentReader};
 use super::shared::{Shared, TrailEnd};
@@ -77,7 +76,8 @@ impl AuditReader {
     /// # Errors
     /// When the segments cannot be read.
     pub fn tail(&self, count: usize) -> Result<Vec<AuditRecord>, AuditReadError> {
-        self.query(count, |index, count| index.newest(count), |_| true)
+        // One segment has more than anybody asks for, as a rule, and is read in a moment.
+        self.search(count.min(QUERY_RECORDS_MAX), |_| true)
     }
 
     /// The newest `count` records about a key, oldest of them first.
@@ -85,18 +85,10 @@ impl AuditReader {
     /// # Errors
     /// When the segments cannot be read.
     pub fn of_key(&self, key: KeyId, count: usize) -> Result<Vec<AuditRecord>, AuditReadError> {
-        self.query(count, |index, count| index.newest_of(key, count), |record| record.key() == key)
-    }
-
-    fn query(
-        &self,
-        count: usize,
-        ask: impl FnOnce(&Index, usize) -> Result<Vec<Location>, IndexError>,
-        wanted: impl Fn(&AuditRecord) -> bool,
-    ) -> Result<Vec<AuditRecord>, AuditReadError> {
+        let wanted = |record: &AuditRecord| record.key() == key;
         let count = count.min(QUERY_RECORDS_MAX);
         if let Some((index, done)) = self.shared.index() {
-            match ask(&index, count) {
+            match index.newest_of(key, count) {
                 Ok(locations) => match self.fetch(&locations, &wanted)? {
                     Some(indexed) => return self.with_newest(indexed, done, count, &wanted),
                     None => self.shared.distrust_index("it names places that hold no such record"),

@@ -100,11 +100,12 @@ async fn an_index_that_names_a_wrong_place_is_not_believed_and_built_again() {
     lie.add(Location { segment: 1, offset: 77 }, &record);
     index.insert(1, lie).unwrap();
     drop(index);
-    assert_eq!(reader.tail(100).unwrap(), expected);
+    let key = expected[0].key();
+    assert_eq!(reader.of_key(key, 100).unwrap(), expected);
     let built = |status: &IndexStatus| matches!(status, IndexStatus::Rebuilt { reason } if reason.contains("no such"));
     let mut status = reader.status();
     tokio::time::timeout(DEADLINE, status.wait_for(built)).await.unwrap().unwrap();
-    assert_eq!(reader.tail(100).unwrap(), expected);
+    assert_eq!(reader.of_key(key, 100).unwrap(), expected);
 }
 
 #[tokio::test]
@@ -124,6 +125,25 @@ async fn the_index_forgets_what_the_segments_forget() {
     }
     let retained = trail.reader().tail(500).unwrap().len();
     assert!(retained < 200, "{retained}");
-    let indexed = || trail.shared.index().map(|(index, _)| index.newest(500).unwrap().len());
+    let indexed =
+        || trail.shared.index().map(|(index, _)| index.newest_of(KeyId([3; 32]), 500).unwrap().len());
     eventually(|| indexed() == Some(retained)).await;
+}
+
+#[tokio::test]
+async fn the_index_is_given_up_before_it_takes_too_much_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let trail = open(directory.path());
+    let mut state = State::genesis(ClusterId([1; 16]));
+    // More than RECORDS_MAX of a test.
+    for log_index in 1..=21_000 {
+        trail.append(entry(&mut state, log_index), 100).await.unwrap();
+    }
+    trail.sync().await.unwrap();
+    let given_up = |status: &IndexStatus| matches!(status, IndexStatus::Failed { .. });
+    let mut status = trail.reader().status();
+    tokio::time::timeout(DEADLINE, status.wait_for(given_up)).await.unwrap().unwrap();
+    assert!(trail.shared.index().is_none());
+    let newest = trail.reader().of_key(KeyId([3; 32]), 2).unwrap();
+    assert_eq!(newest.iter().map(|record| record.at.log_index).collect::<Vec<_>>(), [20_999, 21_000]);
 }
