@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "interlock/v1/types.proto",
     "interlock/v1/guard.proto",
     "interlock/v1/operator.proto",
+    "interlock/v1/membership.proto",
     "interlock/raft/v1/raft.proto",
 ];
 

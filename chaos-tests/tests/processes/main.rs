@@ -17,6 +17,7 @@ mod bad_input;
 mod checks;
 mod guard_nodes;
 mod holders;
+mod members;
 mod program;
 mod second_process;
 mod world;

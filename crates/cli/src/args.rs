@@ -1,6 +1,6 @@
 //! The commands and their arguments, and nothing that happens because of them.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Keeps validator keys from double signing, across machines and failovers.
@@ -8,7 +8,8 @@ use std::path::PathBuf;
 #[command(name = "interlock", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Data goes to stdout, everything else to stderr.\n\
 Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 not done (try again), 4 outcome unknown (look, then \
-try again), 5 failed here, 74 stopped because the disk failed.\n\
+try again), 5 failed here, 70 stopped because this node's state differs from the others', 74 stopped because the \
+disk failed.\n\
 Every error has a code; docs/errors has a page for each.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -31,9 +32,12 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Hand a key's lease to another signer
     Failover(FailoverArgs),
-    /// Look at the guard cluster
+    /// Look at the guard cluster, and change its members
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Read and check the audit trail: what was asked, and how it was decided
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show it all on this machine: a cluster, a chain, two signers, and what happens when they are killed
     Demo(DemoArgs),
 }
@@ -83,7 +87,7 @@ pub(crate) struct PkiIssueArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
-    /// Make an empty data directory, once; prints the cluster id
+    /// Make an empty data directory, once; prints the cluster id. With --join, for a node that is added later
     Format(NodeFormatArgs),
     /// Run the node until it is told to stop
     Start(NodeStartArgs),
@@ -97,6 +101,9 @@ pub(crate) struct NodeFormatArgs {
     /// Cluster to belong to, as the first node's format printed it; made at random when absent
     #[arg(long, value_name = "HEX")]
     pub(crate) cluster_id: Option<String>,
+    /// For a node that joins a cluster which works already; needs the cluster id
+    #[arg(long)]
+    pub(crate) join: bool,
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +234,71 @@ pub(crate) struct FailoverArgs {
 pub(crate) enum ClusterCommand {
     /// Ask every node how it is
     Status(ClusterStatusArgs),
+    /// Show who is a member, in which role, and how far behind
+    Members(ClusterStatusArgs),
+    /// Make a node a voter; it was formatted with --join and runs
+    Add(ClusterAddArgs),
+    /// Make a node leave, for good
+    Remove(ClusterRemoveArgs),
+    /// Put a new node in the place of an old one, dead or alive
+    Replace(ClusterReplaceArgs),
+    /// Tell the cluster where a member is reached
+    SetAddress(ClusterAddArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterAddArgs {
+    /// Its node id; for a new node, above all that were ever used
+    pub(crate) id: u64,
+    #[command(flatten)]
+    pub(crate) addresses: AddressArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterRemoveArgs {
+    /// Its node id
+    pub(crate) id: u64,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterReplaceArgs {
+    /// Node id of the node that goes
+    pub(crate) old_id: u64,
+    /// Node id of the new node, above all that were ever used; it was formatted with --join and runs
+    pub(crate) new_id: u64,
+    #[command(flatten)]
+    pub(crate) addresses: AddressArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddressArgs {
+    /// Where the other nodes reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_address: String,
+    /// Where signers and operators reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) client_address: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// How long a new node may take to catch up
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) timeout: u64,
+    /// Take one step only, and say where it stands; the same command takes the next
+    #[arg(long)]
+    pub(crate) one_step: bool,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -236,6 +308,67 @@ pub(crate) struct ClusterStatusArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show the newest records of one node
+    Tail(AuditTailArgs),
+    /// Check that each record follows from the one before it
+    Verify(AuditVerifyArgs),
+    /// Write all that is kept, oldest first, one line of JSON for each record
+    Export(AuditExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditTailArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Node to ask; absent: the first that answers
+    #[arg(long, value_name = "ID")]
+    pub(crate) node: Option<u64>,
+    /// Only records about this key: its name, or its id of 64 hex digits
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key: Option<String>,
+    /// How many records
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Go on with every new record until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Form of the answer; with JSON, each record is a line
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// Whose trail: that of a node that is asked, or that of a data directory on this machine.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("trail").required(true).args(["config", "data_dir"])))]
+pub(crate) struct AuditSourceArgs {
+    /// The operator's configuration, operator.toml: ask a node
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Node to ask; absent: the first that answers
+    #[arg(long, value_name = "ID", conflicts_with = "data_dir")]
+    pub(crate) node: Option<u64>,
+    /// Data directory of a node on this machine, which may be running: ask nobody
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArgs {
+    #[command(flatten)]
+    pub(crate) source: AuditSourceArgs,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExportArgs {
+    #[command(flatten)]
+    pub(crate) source: AuditSourceArgs,
 }
 
 #[derive(Debug, Args)]

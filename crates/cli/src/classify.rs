@@ -4,6 +4,7 @@ use crate::codes::{self, Code};
 use interlock_client::{GetKeyError, OperatorError};
 use interlock_disk::LockError;
 use interlock_node::{DirectoryError, FormatError, IdentityError, StoreOpenError};
+use interlock_proto::MembersRefusal;
 use interlock_signer::{EnrollError, StateDirError, WatermarkError};
 
 pub(crate) fn operator_code(error: &OperatorError) -> &'static Code {
@@ -13,6 +14,13 @@ pub(crate) fn operator_code(error: &OperatorError) -> &'static Code {
         OperatorError::Unknown { .. } => &codes::OUTCOME_UNKNOWN,
         OperatorError::NotAuthorised { .. } => &codes::NOT_PERMITTED,
         OperatorError::Invalid { .. } => &codes::NOT_POSSIBLE,
+        OperatorError::MembersRefused { refusal, .. } => match refusal {
+            MembersRefusal::IdUsed => &codes::MEMBER_ID_USED,
+            MembersRefusal::UnknownMember => &codes::NO_SUCH_MEMBER,
+            MembersRefusal::QuorumAtRisk => &codes::QUORUM_AT_RISK,
+            MembersRefusal::ChangeInProgress => &codes::CHANGE_IN_PROGRESS,
+            MembersRefusal::Address => &codes::NOT_POSSIBLE,
+        },
     }
 }
 
@@ -39,7 +47,20 @@ pub(crate) fn node_code(error: &interlock_node::StartError) -> &'static Code {
             IdentityError::Lock(LockError::Held { .. }) => &codes::DIRECTORY_IN_USE,
             _ => &codes::NODE_FAILED,
         },
-        StartError::Open(_) | StartError::Listen { .. } | StartError::Consensus(_) => &codes::NODE_FAILED,
+        StartError::Open(StoreOpenError::Diverged { .. }) => &codes::NODE_DIVERGED,
+        StartError::Open(_)
+        | StartError::Listen { .. }
+        | StartError::Random(_)
+        | StartError::Consensus(_) => &codes::NODE_FAILED,
+    }
+}
+
+pub(crate) fn stop_code(error: &interlock_node::StopError) -> &'static Code {
+    use interlock_node::StopError;
+    match error {
+        StopError::Diverged { .. } => &codes::NODE_DIVERGED,
+        StopError::Refused(_) => &codes::NODE_REFUSED,
+        StopError::Consensus(_) | StopError::Task(_) => &codes::NODE_FAILED,
     }
 }
 

@@ -1,8 +1,9 @@
-//! `interlock cluster`: how the nodes are, each from its own mouth.
+//! `interlock cluster`: how the nodes are, each from its own mouth. Changes of the members are in `members`.
 
 use crate::args::{ClusterCommand, ClusterStatusArgs};
 use crate::error::CliError;
 use crate::key_view::PositionView;
+use crate::members;
 use crate::operator::connect;
 use crate::output::{self, table};
 use interlock_client::{NodeReport, OperatorError};
@@ -47,8 +48,14 @@ struct SignerKeyView {
 }
 
 pub(crate) async fn run(command: &ClusterCommand) -> Result<(), CliError> {
-    let ClusterCommand::Status(args) = command;
-    status(args).await
+    match command {
+        ClusterCommand::Status(args) => status(args).await,
+        ClusterCommand::Members(args) => members::show(args).await,
+        ClusterCommand::Add(args) => members::add(args).await,
+        ClusterCommand::Remove(args) => members::remove(args).await,
+        ClusterCommand::Replace(args) => members::replace(args).await,
+        ClusterCommand::SetAddress(args) => members::set_address(args).await,
+    }
 }
 
 async fn status(args: &ClusterStatusArgs) -> Result<(), CliError> {

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Unknown = 4,
     /// Something failed on this machine.
     Failed = 5,
+    /// This node's state differs from that of the others: it never runs again.
+    Diverged = 70,
 }
 
 /// A kind of error.
@@ -53,6 +55,8 @@ codes! {
     22 NODE_FOREIGN_DATA Usage "point data_dir at this node's own directory; nothing was changed";
     23 DIRECTORY_IN_USE Usage "another process works in this directory; stop it first, or use the directory of this one";
     24 NODE_FAILED Failed "the message says what failed; the node did not acknowledge anything that it had not stored";
+    25 NODE_REFUSED Refused "do not start it again; replace it by a new node under a new id, as docs/operating/replacing-a-node.md says";
+    29 NODE_DIVERGED Diverged "replace this node by a new one under a new id, and keep its directory for analysis; docs/errors says how";
     30 SIGNER_NOT_ENROLLED Usage "enrol the signer once, with `interlock signer enroll`, while the cluster is reachable";
     31 SIGNER_ALREADY_ENROLLED Usage "start it with `interlock signer start`; a watermark is made once and then only grows";
     32 SIGNER_FAILED Failed "the message says what failed; nothing was signed that was not approved";
@@ -66,6 +70,13 @@ codes! {
     46 NOT_POSSIBLE Refused "nothing was changed; see to what the message names, then try again";
     50 DEMO_FAILED Failed "on a busy machine try again with a release build; if it says the same, please report all that was printed";
     51 OUTPUT_FAILED Failed "the result could not be written to stdout; what was asked may have been done";
+    70 MEMBER_ID_USED Refused "format the new node under an id above the highest that `interlock cluster members` shows";
+    71 NO_SUCH_MEMBER Refused "`interlock cluster members` shows who is a member";
+    72 QUORUM_AT_RISK Refused "nothing was changed; bring the silent nodes back, or replace a dead one, before this";
+    73 CHANGE_IN_PROGRESS Refused "nothing was changed; the change under way ends by itself within seconds, then try again";
+    74 NOT_CAUGHT_UP Unavailable "see that the new node runs and is reached at its peer address; the same command goes on";
+    60 AUDIT_BROKEN Failed "keep the data for analysis; compare with another node's trail before you trust either";
+    61 AUDIT_UNREADABLE Usage "point --data-dir at the data directory of a node, as in data_dir of its node.toml";
 }
 
 #[cfg(test)]

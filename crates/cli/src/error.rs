@@ -1,12 +1,12 @@
 //! What a command can end with, its code, and how it is told to a person.
 
-use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code};
+use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code, stop_code};
 use crate::codes::{self, Code};
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::pki::PkiError;
 use interlock_client::OperatorError;
-use interlock_node::FormatError;
+use interlock_node::{FormatError, StopError};
 use interlock_proto::ConversionError;
 use interlock_signer::EnrollError;
 use std::io::Write as _;
@@ -25,6 +25,15 @@ pub(crate) enum CliError {
     Operator(#[from] OperatorError),
     #[error("{message}")]
     NoSuchKey { message: String },
+    #[error(
+        "a node that joins needs the id of its cluster: give --cluster-id, as `cluster members` shows it"
+    )]
+    JoinsNothing,
+    #[error(
+        "node {node_id} did not catch up within {seconds} s ({}); it follows and does not vote yet",
+        crate::members::behind_text(*behind)
+    )]
+    NotCaughtUp { node_id: u64, behind: u64, seconds: u64 },
     #[error("the answer makes no sense: {problem}")]
     Answer { problem: String },
     #[error("the node is not formatted: {0}")]
@@ -32,7 +41,7 @@ pub(crate) enum CliError {
     #[error("the node does not start: {0}")]
     Node(Box<interlock_node::StartError>),
     #[error("the node has stopped: {0}")]
-    NodeStopped(interlock_node::StopError),
+    NodeStopped(StopError),
     #[error("cannot enrol: {0}")]
     Enroll(Box<EnrollError>),
     #[error("the signer does not start: {0}")]
@@ -41,6 +50,10 @@ pub(crate) enum CliError {
     Signals(std::io::Error),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error("the audit trail does not hold: {problem}")]
+    AuditBroken { problem: String },
+    #[error("cannot read the audit trail: {problem}")]
+    AuditUnreadable { problem: String },
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
 }
@@ -83,14 +96,18 @@ impl CliError {
             Self::Argument { .. } => &codes::BAD_ARGUMENT,
             Self::Operator(error) => operator_code(error),
             Self::NoSuchKey { .. } => &codes::NO_SUCH_KEY,
+            Self::JoinsNothing => &codes::BAD_ARGUMENT,
+            Self::NotCaughtUp { .. } => &codes::NOT_CAUGHT_UP,
             Self::Answer { .. } => &codes::ANSWER_UNREADABLE,
             Self::Format(error) => format_code(error),
             Self::Node(error) => node_code(error),
-            Self::NodeStopped(_) => &codes::NODE_FAILED,
+            Self::NodeStopped(error) => stop_code(error),
             Self::Enroll(error) => enroll_code(error),
             Self::Signer(error) => signer_code(error),
             Self::Signals(_) => &codes::SIGNER_FAILED,
             Self::Demo(_) => &codes::DEMO_FAILED,
+            Self::AuditBroken { .. } => &codes::AUDIT_BROKEN,
+            Self::AuditUnreadable { .. } => &codes::AUDIT_UNREADABLE,
             Self::Output(_) => &codes::OUTPUT_FAILED,
         }
     }

@@ -4,6 +4,8 @@
 //! May not live here: any rule, any protocol, any durable state.
 
 mod args;
+mod audit;
+mod audit_source;
 mod classify;
 mod cluster;
 mod codes;
@@ -15,6 +17,7 @@ mod key;
 mod key_view;
 mod leash;
 mod logging;
+mod members;
 mod new_files;
 mod node;
 mod operator;
@@ -45,6 +48,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Key(command) => key::run(&command).await,
         Command::Failover(args) => failover::run(&args).await,
         Command::Cluster(command) => cluster::run(&command).await,
+        Command::Audit(command) => audit::run(&command).await,
         Command::Demo(args) => demo::run(&args).await,
     }
 }

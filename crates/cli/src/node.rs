@@ -20,12 +20,20 @@ pub(crate) async fn run(command: &NodeCommand) -> Result<(), CliError> {
 fn format(args: &NodeFormatArgs) -> Result<(), CliError> {
     let asked = args.cluster_id.as_deref().map(parse_cluster_id).transpose()?;
     let (file, config) = read(&args.config)?;
-    config.check_members().map_err(|error| file.wrong(error.to_string()))?;
+    let fits = if args.join { config.check_joins() } else { config.check_members() };
+    fits.map_err(|error| file.wrong(error.to_string()))?;
     let configured = config.expected_cluster().map_err(|error| file.wrong(error.to_string()))?;
     if let (Some(asked), Some(configured)) = (asked, configured)
         && asked != configured
     {
         return Err(file.wrong(format!("cluster_id is {configured}, --cluster-id is {asked}")).into());
+    }
+    if args.join {
+        let cluster = asked.or(configured).ok_or(CliError::JoinsNothing)?;
+        interlock_node::format_to_join(&config, cluster)?;
+        output::note(&format!("formatted node {} in {}", config.node_id, config.data_dir.display()));
+        output::note("start it, then add it with `interlock cluster add` or `replace`");
+        return output::data(&format!("{cluster}\n"));
     }
     let cluster = interlock_node::format(&config, asked.or(configured))?;
     output::note(&format!("formatted node {} in {}", config.node_id, config.data_dir.display()));

@@ -11,6 +11,7 @@ mod config;
 pub mod fake_guard;
 mod leader;
 mod operator;
+mod operator_audit;
 mod permit;
 mod session;
 mod view;

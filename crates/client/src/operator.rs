@@ -6,6 +6,8 @@
 use crate::channels::Channels;
 use crate::leader::{CallLimits, CallOutcome, LeaderClient, Repeat};
 use interlock_core::{Epoch, KeyId};
+use interlock_proto::MembersRefusal;
+use interlock_proto::v1::membership_client::MembershipClient;
 use interlock_proto::v1::operator_client::OperatorClient as Rpc;
 use interlock_proto::v1::{self, change_response, failover_response};
 use std::time::Duration;
@@ -16,8 +18,13 @@ use tonic::{Code, Status};
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Longest that a node is waited for while it fails over: a planned one first waits for the holder to finish.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that one node is waited for while it takes a step of a change of members, which needs a commit. A node that
+/// cannot be reached is passed over for as long, so it must not be long.
+const MEMBERS_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long a leader is looked for: changes of members are made when nodes die and elections take place.
+const MEMBERS_PATIENCE: Duration = Duration::from_secs(15);
 /// Longest that a node's status is waited for.
-const STATUS_TIMEOUT: Duration = Duration::from_millis(2_000);
+pub(crate) const STATUS_TIMEOUT: Duration = Duration::from_millis(2_000);
 
 /// Why an operator's call did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +54,14 @@ pub enum OperatorError {
     /// The certificate does not allow this.
     #[error("not allowed: {message}; use a certificate of another role")]
     NotAuthorised {
+        /// Why.
+        message: String,
+    },
+    /// The members cannot be changed in this way.
+    #[error("{message}")]
+    MembersRefused {
+        /// Why, for programs.
+        refusal: MembersRefusal,
         /// Why.
         message: String,
     },
@@ -108,7 +123,7 @@ impl KeySelector {
 /// The operator's side of the guard.
 #[derive(Debug, Clone)]
 pub struct OperatorClient {
-    leader: LeaderClient,
+    pub(crate) leader: LeaderClient,
     patience: Duration,
 }
 
@@ -218,6 +233,42 @@ impl OperatorClient {
         }
     }
 
+    /// The members, read linearizably.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
+    pub async fn members(&self) -> Result<v1::MembersResponse, OperatorError> {
+        let limits = self.members_limits();
+        let request = v1::MembersRequest { local: false };
+        let call = |channel| async move { MembershipClient::new(channel).members(request).await };
+        read_of(self.leader.call(limits, call).await)
+    }
+
+    /// One step towards a goal for the members. The goal is absolute, so the step is harmless when repeated.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
+    pub async fn change_members(
+        &self,
+        goal: &v1::change_members_request::Goal,
+    ) -> Result<v1::ChangeMembersResponse, OperatorError> {
+        let limits = self.members_limits();
+        let request = v1::ChangeMembersRequest { goal: Some(goal.clone()) };
+        let outcome = self
+            .leader
+            .call(limits, |channel| {
+                let request = request.clone();
+                async move { MembershipClient::new(channel).change_members(request).await }
+            })
+            .await;
+        let outcome = match outcome {
+            // Whatever came of an earlier attempt: the refusal is about what is so now.
+            CallOutcome::Rejected { status, .. } => CallOutcome::Rejected { status, after_unknown: false },
+            other => other,
+        };
+        answered(outcome).map(|(response, _)| response)
+    }
+
     /// What each configured node says of itself, asked at the same time.
     pub async fn node_status(&self) -> Vec<NodeReport> {
         let channels = self.leader.channels();
@@ -228,28 +279,9 @@ impl OperatorClient {
         futures::future::join_all(reports).await
     }
 
-    /// The newest audit records of one node, oldest first as the node gives them; without a node, of the first that
-    /// answers.
-    ///
-    /// # Errors
-    /// See [`OperatorError`].
-    pub async fn audit_tail(
-        &self,
-        node_id: Option<u64>,
-        count: u32,
-        key: Option<KeyId>,
-    ) -> Result<Vec<v1::AuditRecord>, OperatorError> {
-        let request = v1::AuditTailRequest { count, key_id: key.map(|key| key.0.to_vec()) };
-        let channels = self.leader.channels();
-        let mut failure = OperatorError::Invalid { message: format!("node {node_id:?} is not configured") };
-        for id in channels.node_ids().filter(|id| node_id.is_none_or(|wanted| wanted == *id)) {
-            let Some(channel) = channels.channel(id) else { continue };
-            match within(STATUS_TIMEOUT, Rpc::new(channel).audit_tail(request.clone())).await {
-                Ok(response) => return Ok(response.records),
-                Err(status) => failure = read_failure(id, &status),
-            }
-        }
-        Err(failure)
+    fn members_limits(&self) -> CallLimits {
+        let deadline = Instant::now() + self.patience.max(MEMBERS_PATIENCE);
+        CallLimits { deadline, attempt_timeout: MEMBERS_ATTEMPT_TIMEOUT, repeat: Repeat::Always }
     }
 
     fn limits(&self, attempt_timeout: Duration, repeat: Repeat) -> CallLimits {
@@ -261,7 +293,7 @@ fn state_request(key: KeyId, expected_version: u64, reason: &str) -> v1::FreezeK
     v1::FreezeKeyRequest { key_id: key.0.to_vec(), expected_version, reason: reason.to_owned() }
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     timeout: Duration,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Status> {
@@ -280,7 +312,7 @@ async fn status_of(channels: &Channels, node_id: u64) -> Result<v1::NodeStatusRe
 }
 
 /// A read that failed changed nothing, whatever became of it.
-fn read_failure(node_id: u64, status: &Status) -> OperatorError {
+pub(crate) fn read_failure(node_id: u64, status: &Status) -> OperatorError {
     rejection_of(status).unwrap_or_else(|| OperatorError::Unavailable {
         message: format!("guard node {node_id}: {}", crate::channels::status_text(status)),
     })
@@ -288,6 +320,9 @@ fn read_failure(node_id: u64, status: &Status) -> OperatorError {
 
 fn rejection_of(status: &Status) -> Option<OperatorError> {
     let message = status.message().to_owned();
+    if let Some(refusal) = MembersRefusal::of(status) {
+        return Some(OperatorError::MembersRefused { refusal, message });
+    }
     match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => Some(OperatorError::NotAuthorised { message }),
         Code::InvalidArgument

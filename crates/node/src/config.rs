@@ -5,6 +5,9 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// Room for two segments of the audit trail.
+const AUDIT_RETAIN_MIB_MIN: u64 = 32;
+
 /// Everything `node.toml` may say. An unknown field is an error.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,7 +108,7 @@ impl Default for Failover {
     }
 }
 
-/// How much log is kept, in entries.
+/// How much log and audit trail is kept.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
@@ -113,11 +116,20 @@ pub struct Storage {
     pub snapshot_every_entries: u64,
     /// Entries kept behind a snapshot, so that a follower a little behind needs no snapshot.
     pub keep_entries: u64,
+    /// The oldest parts of the audit trail are removed before all of it exceeds this many MiB.
+    pub audit_retain_mib: u64,
+    /// Parts of the audit trail this many log entries behind are removed too; absent: they are not.
+    pub audit_retain_entries: Option<u64>,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { snapshot_every_entries: 20_000, keep_entries: 5_000 }
+        Self {
+            snapshot_every_entries: 20_000,
+            keep_entries: 5_000,
+            audit_retain_mib: 1024,
+            audit_retain_entries: None,
+        }
     }
 }
 
@@ -150,6 +162,20 @@ pub enum ConfigError {
         /// How many.
         count: usize,
     },
+    /// A founder founds, and does not join.
+    #[error(
+        "node {node_id} is listed as a founding member: format it without --join, or remove its [[member]]"
+    )]
+    FounderJoins {
+        /// This node.
+        node_id: u64,
+    },
+    /// The audit trail needs room for two parts.
+    #[error("storage: audit_retain_mib is {found}: use {AUDIT_RETAIN_MIB_MIN} or more")]
+    AuditRetention {
+        /// As configured.
+        found: u64,
+    },
     /// A snapshot after every entry of a batch, or never, is no setting.
     #[error("storage: snapshot_every_entries is 0: use 1 or more")]
     NoSnapshots,
@@ -180,6 +206,9 @@ impl NodeConfig {
         self.expected_cluster()?;
         if self.storage.snapshot_every_entries == 0 {
             return Err(ConfigError::NoSnapshots);
+        }
+        if self.storage.audit_retain_mib < AUDIT_RETAIN_MIB_MIN {
+            return Err(ConfigError::AuditRetention { found: self.storage.audit_retain_mib });
         }
         let timing = self.timing;
         let minimum = timing.heartbeat_interval_ms.saturating_mul(3);
@@ -227,6 +256,17 @@ impl NodeConfig {
         }
         Ok(())
     }
+
+    /// Checks what only a node that joins later needs.
+    ///
+    /// # Errors
+    /// When this node is among the founding members.
+    pub fn check_joins(&self) -> Result<(), ConfigError> {
+        if self.member.iter().any(|member| member.id == self.node_id) {
+            return Err(ConfigError::FounderJoins { node_id: self.node_id });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -265,11 +305,20 @@ mod tests {
     }
 
     #[test]
+    fn a_founder_does_not_join() {
+        assert_eq!(config(&[2, 3, 4]).check_joins(), Ok(()));
+        assert_eq!(config(&[1, 2, 3]).check_joins(), Err(ConfigError::FounderJoins { node_id: 1 }));
+    }
+
+    #[test]
     fn impossible_timing_is_refused() {
         let mut config = config(&[1]);
         assert_eq!(config.check(), Ok(()));
         config.timing.election_timeout_min_ms = 100;
         assert!(matches!(config.check(), Err(ConfigError::Timing { election_timeout_min_ms: 100, .. })));
+        config.storage.audit_retain_mib = 31;
+        config.timing = Timing::default();
+        assert_eq!(config.check(), Err(ConfigError::AuditRetention { found: 31 }));
         config.storage.snapshot_every_entries = 0;
         assert_eq!(config.check(), Err(ConfigError::NoSnapshots));
         config.node_id = 0;

@@ -29,7 +29,6 @@ pub fn format(config: &NodeConfig, cluster: Option<ClusterId>) -> Result<Cluster
     config.check()?;
     config.check_members()?;
     let cluster = cluster.map_or_else(|| random().map(ClusterId), Ok)?;
-    let incarnation = u128::from_be_bytes(random()?);
     let members = config
         .member
         .iter()
@@ -39,9 +38,26 @@ pub fn format(config: &NodeConfig, cluster: Option<ClusterId>) -> Result<Cluster
             client_address: member.client_address.clone(),
         })
         .collect();
-    let spec = FormatSpec { cluster_id: cluster, node_id: config.node_id, incarnation, members };
-    interlock_store::format(&RealDisk, &config.data_dir, &spec, &WalOptions::default())?;
+    make(config, cluster, members)?;
     Ok(cluster)
+}
+
+/// Makes the data directory of a node that joins a cluster which works already. It does nothing by itself until an
+/// operator adds it.
+///
+/// # Errors
+/// When the configuration contradicts itself, or the directory is not empty.
+pub fn format_to_join(config: &NodeConfig, cluster: ClusterId) -> Result<(), FormatError> {
+    config.check()?;
+    config.check_joins()?;
+    make(config, cluster, Vec::new())
+}
+
+fn make(config: &NodeConfig, cluster_id: ClusterId, members: Vec<FoundingMember>) -> Result<(), FormatError> {
+    let incarnation = u128::from_be_bytes(random()?);
+    let spec = FormatSpec { cluster_id, node_id: config.node_id, incarnation, members };
+    interlock_store::format(&RealDisk, &config.data_dir, &spec, &WalOptions::default())?;
+    Ok(())
 }
 
 fn random() -> Result<[u8; 16], FormatError> {

@@ -8,6 +8,7 @@ mod convert;
 mod identity;
 mod outcome;
 mod positions;
+mod refusal;
 
 /// The public API.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
@@ -28,3 +29,4 @@ pub use convert::{
 pub use identity::{Identity, IdentityError, Role};
 pub use outcome::{NotCommitted, not_committed, not_committed_of};
 pub use positions::{any_position_from_wire, any_position_to_wire, intent_from_wire, intent_to_wire};
+pub use refusal::MembersRefusal;

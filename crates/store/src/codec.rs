@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use interlock_core::AuditChain;
 use minicbor::data::Type;
 use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
@@ -122,7 +123,8 @@ fn put_membership<W: Write>(encoder: Encoded<'_, W>, membership: &Membership) ->
     let nodes: Vec<_> = membership.nodes().collect();
     encoder.map(nodes.len() as u64)?;
     for (id, node) in nodes {
-        encoder.u64(*id)?.array(2)?.str(&node.peer_address)?.str(&node.client_address)?;
+        encoder.u64(*id)?.array(3)?.str(&node.peer_address)?.str(&node.client_address)?;
+        encoder.u64(node.ids_used_to)?;
     }
     Ok(())
 }
@@ -140,16 +142,32 @@ fn get_membership(decoder: &mut Decoder<'_>) -> Result<Membership, minicbor::dec
     let mut nodes = BTreeMap::new();
     for _ in 0..bounded(decoder.map()?)? {
         let id = decoder.u64()?;
-        array(decoder, 2)?;
-        let node =
-            GuardNode { peer_address: decoder.str()?.to_owned(), client_address: decoder.str()?.to_owned() };
-        nodes.insert(id, node);
+        nodes.insert(id, get_node(decoder)?);
     }
     if configs.is_empty() && nodes.is_empty() {
         // Before the first membership entry there is none; openraft refuses to build that one.
         return Ok(Membership::default());
     }
     Membership::new(configs, nodes).map_err(|error| minicbor::decode::Error::message(error.to_string()))
+}
+
+/// The first records had no `ids_used_to`.
+fn get_node(decoder: &mut Decoder<'_>) -> Result<GuardNode, minicbor::decode::Error> {
+    let fields = decoder.array()?;
+    let mut node = GuardNode {
+        peer_address: decoder.str()?.to_owned(),
+        client_address: decoder.str()?.to_owned(),
+        ids_used_to: 0,
+    };
+    match fields {
+        Some(2) => {}
+        Some(3) => node.ids_used_to = decoder.u64()?,
+        found => {
+            let text = format!("a member's record has 2 or 3 fields, found {found:?}");
+            return Err(minicbor::decode::Error::message(text));
+        }
+    }
+    Ok(node)
 }
 
 /// A membership and the log id that stored it.
@@ -204,6 +222,19 @@ pub fn decode_snapshot_meta(bytes: &[u8]) -> Result<SnapshotMeta, String> {
     })
 }
 
+/// Head of 32 bytes in CBOR, from which an audit chain value decodes.
+const DIGEST_HEAD: [u8; 2] = [0x58, 32];
+
+/// An audit chain value from the bytes of its digest.
+///
+/// # Errors
+/// When they are not 32.
+pub fn decode_chain(digest: &[u8]) -> Result<AuditChain, String> {
+    let encoded = [&DIGEST_HEAD[..], digest].concat();
+    whole(&encoded, |decoder| decoder.decode())
+        .map_err(|_| format!("an audit chain value has 32 bytes, not {}", digest.len()))
+}
+
 /// The log id of an encoded entry: enough to index the log without decoding every batch.
 pub(crate) fn decode_entry_log_id(bytes: &[u8]) -> Result<LogId, String> {
     get_log_id(&mut Decoder::new(bytes)).map_err(|error| error.to_string())
@@ -249,9 +280,18 @@ mod tests {
         let node = |port: u16| GuardNode {
             peer_address: format!("127.0.0.1:{port}"),
             client_address: format!("127.0.0.1:{}", port + 1),
+            ids_used_to: 9,
         };
         let nodes = BTreeMap::from([(1, node(1)), (2, node(3)), (9, node(5))]);
         Membership::new(vec![BTreeSet::from([1, 2]), BTreeSet::from([2])], nodes).unwrap()
+    }
+
+    #[test]
+    fn a_member_of_before_ids_were_counted_is_read() {
+        let mut encoder = Encoder::new(Vec::new());
+        encoder.array(2).unwrap().str("a:1").unwrap().str("a:2").unwrap();
+        let node = whole(&encoder.into_writer(), get_node).unwrap();
+        assert_eq!((node.peer_address.as_str(), node.ids_used_to), ("a:1", 0));
     }
 
     #[test]
@@ -278,6 +318,14 @@ mod tests {
         let vote = Vote { leader_id: LeaderId { term: 1, node_id: 2 }, committed: true };
         assert_eq!(encode_vote(&vote), [0x83, 0x01, 0x02, 0xf5]);
         assert_eq!(encode_log_id(Some(&log_id(1, 2, 3))), [0x83, 0x01, 0x02, 0x03]);
+    }
+
+    #[test]
+    fn a_chain_value_comes_back_from_its_digest() {
+        let chain = AuditChain::start();
+        assert_eq!(decode_chain(chain.as_bytes()), Ok(chain));
+        assert!(decode_chain(&chain.as_bytes()[1..]).is_err());
+        assert!(decode_chain(&[&chain.as_bytes()[..], &[0]].concat()).is_err());
     }
 
     #[test]

@@ -13,17 +13,29 @@ use thiserror::Error;
 /// Exit code of a process that stopped because its storage failed (EX_IOERR of sysexits.h).
 pub const EXIT_STORAGE_FAILED: i32 = 74;
 
-/// The first storage failure. Every later call on the store returns the same one.
+/// Exit code of a process that stopped because its state differs from that of the other nodes (EX_SOFTWARE).
+pub const EXIT_DIVERGED: i32 = 70;
+
+/// Why the store does nothing any more. Every later call on it returns the same.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
-#[error(
-    "storage failed while trying to {doing}: {cause}. What is durable is unknown, so this process stops. \
-     Check the disk, then start it again"
-)]
-pub struct FatalError {
-    /// What was being done.
-    pub doing: String,
-    /// What the disk said.
-    pub cause: String,
+pub enum FatalError {
+    /// A write or a sync failed.
+    #[error(
+        "storage failed while trying to {doing}: {cause}. What is durable is unknown, so this process stops. \
+         Check the disk, then start it again"
+    )]
+    Storage {
+        /// What was being done.
+        doing: String,
+        /// What the disk said.
+        cause: String,
+    },
+    /// This node's state is not that of the others.
+    #[error("the state of this node differs from that of others: {finding}")]
+    Diverged {
+        /// What was compared, and with whom.
+        finding: String,
+    },
 }
 
 impl From<FatalError> for io::Error {
@@ -75,11 +87,17 @@ impl Fatal {
         // The hook comes before the error is to be seen: a process that stops in it must not meanwhile end in another
         // way, because another thread was told of the failure.
         let first = self.raised.get_or_init(|| {
-            let error = FatalError { doing: doing.to_owned(), cause: cause.to_string() };
+            let error = FatalError::Storage { doing: doing.to_owned(), cause: cause.to_string() };
             (self.hook.0)(&error);
             error
         });
         first.clone()
+    }
+
+    /// Poisons the store for another reason than a failed write. The caller ends the process.
+    pub(crate) fn poison(&self, error: FatalError) {
+        // An earlier reason stands.
+        let _ = self.raised.set(error);
     }
 
     /// Refuses when the store is poisoned.

@@ -43,9 +43,10 @@ pub struct FoundingMember {
 }
 
 impl FoundingMember {
-    /// As openraft's membership holds it.
-    pub fn node(&self) -> GuardNode {
-        GuardNode { peer_address: self.peer_address.clone(), client_address: self.client_address.clone() }
+    /// As openraft's membership holds it, in a cluster that has used the ids up to `ids_used_to`.
+    pub fn node(&self, ids_used_to: u64) -> GuardNode {
+        let FoundingMember { peer_address, client_address, .. } = self.clone();
+        GuardNode { peer_address, client_address, ids_used_to }
     }
 }
 
@@ -58,7 +59,7 @@ pub struct FormatSpec {
     pub node_id: u64,
     /// Random: tells this data from any other that the same node may have had.
     pub incarnation: u128,
-    /// The founding members, this one among them.
+    /// The founding members, this one among them; none for a node that joins a cluster later.
     pub members: Vec<FoundingMember>,
 }
 
@@ -73,7 +74,8 @@ pub struct Identity {
     pub node_id: u64,
     /// Random, made when the directory was formatted.
     pub incarnation: u128,
-    /// The members of the cluster when it was founded. The current ones are in the replicated state.
+    /// The members of the cluster when it was founded; none when this node joined later. The current ones are in the
+    /// replicated state.
     pub founding_members: Vec<FoundingMember>,
 }
 
@@ -259,6 +261,9 @@ pub fn format(
 }
 
 fn check_members(spec: &FormatSpec) -> Result<(), FormatError> {
+    if spec.members.is_empty() {
+        return Ok(());
+    }
     let mut ids: Vec<u64> = spec.members.iter().map(|member| member.id).collect();
     ids.sort_unstable();
     if !ids.contains(&spec.node_id) {

@@ -6,12 +6,17 @@
 
 pub mod audit;
 pub mod batch;
+mod chain_history;
 pub mod codec;
+mod divergence;
 pub mod fatal;
+pub mod flushed;
 pub mod identity;
 mod log_store;
 mod log_view;
 pub mod peers;
+mod peers_format;
+mod shadow;
 pub mod snapshot;
 pub mod state_machine;
 mod store;
@@ -21,14 +26,20 @@ pub mod wal;
 #[cfg(test)]
 mod tests;
 
-pub use audit::{AuditOptions, AuditReader, AuditRecord, IndexStatus};
+pub use audit::{
+    AuditOptions, AuditOptionsError, AuditPage, AuditReadError, AuditReader, AuditRecord, AuditSummary,
+    Break, ChainCheck, ChainReport, Gap, IndexStatus, StoredRecord,
+};
 pub use batch::{Batch, BatchError};
-pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};
+pub use chain_history::{CHAIN_HISTORY_ENTRIES, ChainHistory};
+pub use divergence::DivergenceMark;
+pub use fatal::{EXIT_DIVERGED, EXIT_STORAGE_FAILED, FatalError, FatalHook};
+pub use flushed::{Flushed, Mark};
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};
-pub use interlock_disk::{Disk, RealDisk};
+pub use interlock_disk::{Disk, DiskError, RealDisk};
 pub use log_store::{LogReader, LogStore};
-pub use peers::{PeerBook, PeerBookError, PeerRefused};
-pub use snapshot::{SnapshotData, SnapshotError};
+pub use peers::{PeerBook, PeerBookError, PeerMark, PeerRefused, Presence};
+pub use snapshot::{SnapshotData, SnapshotError, SnapshotInbox, TransferError, TransferId};
 pub use state_machine::{Applied, AppliedEntry, SnapshotBuilder, StateHandle, StateMachine};
 pub use store::{Store, StoreOpenError, StoreOptions};
 pub use types::{

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::codec;
 use crate::fatal::{Fatal, FatalError};
+use crate::flushed::Flushed;
 use crate::log_view::{Found, LogView, Published};
 use crate::types::{Entry, LogId, Payload, TypeConfig, Vote};
 use crate::wal::{Kind, Owner, Record, Submission, Wal, WalOpenError, WalOptions, WalReader};
@@ -42,6 +43,7 @@ struct Shared {
     reader: WalReader,
     owner: Owner,
     fatal: Fatal,
+    flushed: Flushed,
     wal: Wal,
     /// Released after the log has closed: fields are dropped in order.
     _lock: Arc<DirectoryLock>,
@@ -66,12 +68,21 @@ impl LogStore {
         let whole = locked(&view).check_whole(wal.opened_from_start());
         whole.map_err(|reason| WalOpenError::Inconsistent { reason })?;
         let reader = wal.reader();
-        Ok(LogStore { shared: Arc::new(Shared { view, reader, owner, fatal, wal, _lock: lock }) })
+        let flushed = {
+            let view = locked(&view);
+            Flushed::new(view.vote, view.last_log_id())
+        };
+        Ok(LogStore { shared: Arc::new(Shared { view, reader, owner, fatal, flushed, wal, _lock: lock }) })
     }
 
     /// The newest purged log id.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.shared.view().purged
+    }
+
+    /// How far the disk has come.
+    pub(crate) fn flushed(&self) -> Flushed {
+        self.shared.flushed.clone()
     }
 
     /// Submits records that were already noted in the view, and waits until they are durable.
@@ -159,7 +170,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let record = state_record(Kind::Vote, 0, codec::encode_vote(vote));
-        self.write(|view| view.vote = Some(*vote), record).await
+        self.write(|view| view.vote = Some(*vote), record).await?;
+        self.shared.flushed.vote(*vote);
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
@@ -186,8 +199,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         for (entry, record) in entries.into_iter().zip(&mut records) {
             record.ticket = view.append(entry, record.payload_length()).map_err(io::Error::other)?;
         }
-        let done =
-            Box::new(|result: Result<(), FatalError>| callback.io_completed(result.map_err(io::Error::from)));
+        let last = view.last_log_id();
+        let flushed = self.shared.flushed.clone();
+        let done = Box::new(move |result: Result<(), FatalError>| {
+            if let (Ok(()), Some(last)) = (&result, last) {
+                flushed.last(last);
+            }
+            callback.io_completed(result.map_err(io::Error::from));
+        });
         self.shared.wal.submit(Submission { records, done: Some(done), room }).map_err(io::Error::other)
     }
 
@@ -199,7 +218,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
         let record = state_record(Kind::Purge, log_id.index(), codec::encode_log_id(Some(&log_id)));
-        self.write(|view| view.purge(log_id), record).await
+        self.write(|view| view.purge(log_id), record).await?;
+        let last = self.shared.view().last_log_id();
+        if let Some(last) = last.filter(|last| *last == log_id) {
+            // A snapshot has taken the place of the whole log.
+            self.shared.flushed.last(last);
+        }
+        Ok(())
     }
 }
 

@@ -6,17 +6,20 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use futures::{Stream, StreamExt as _};
 use interlock_core::{AuditChain, ClusterId, LogPosition, State};
 use interlock_disk::DirectoryLock;
 use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
-use crate::audit::{AuditRecord, AuditTrail};
+use crate::audit::{AuditRecord, AuditTrail, EntryRecords};
 use crate::batch::Batch;
-use crate::fatal::Fatal;
+use crate::chain_history::ChainHistory;
+use crate::fatal::{Fatal, FatalError};
+use crate::shadow::{self, Shadow, StandsAt};
 use crate::snapshot::{self, SnapshotData, SnapshotError, SnapshotFiles};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Verdicts};
 
@@ -32,6 +35,19 @@ pub struct Applied {
     pub last_applied: Option<LogId>,
     /// The newest applied membership.
     pub membership: StoredMembership,
+    /// The audit chain after each of the newest entries.
+    pub chains: ChainHistory,
+}
+
+impl Applied {
+    /// A state as a snapshot holds it.
+    fn covering(meta: SnapshotMeta, state: State) -> Applied {
+        let mut chains = ChainHistory::default();
+        if let Some(last) = &meta.last_log_id {
+            chains.push(last.index(), state.audit_chain());
+        }
+        Applied { state, last_applied: meta.last_log_id, membership: meta.last_membership, chains }
+    }
 }
 
 /// One applied entry with commands, for those who push grants and progress.
@@ -43,6 +59,8 @@ pub struct AppliedEntry {
     pub batch: Batch,
     /// The verdict of each.
     pub verdicts: Verdicts,
+    /// The audit chain before the first.
+    pub chain_before: AuditChain,
     /// The audit chain after each.
     pub chain: Vec<AuditChain>,
 }
@@ -71,8 +89,8 @@ impl fmt::Debug for StateHandle {
 #[derive(Debug)]
 pub struct SnapshotBuilder {
     shared: Arc<Shared>,
-    meta: SnapshotMeta,
-    state: State,
+    /// Comes from the second copy of the state; an error when that is not asked any more.
+    encoded: Option<Result<oneshot::Receiver<Snapshot>, FatalError>>,
 }
 
 #[derive(Debug)]
@@ -83,6 +101,7 @@ struct Shared {
     entries: broadcast::Sender<Arc<AppliedEntry>>,
     snapshots: Mutex<SnapshotFiles>,
     fatal: Fatal,
+    shadow: Shadow,
     audit: AuditTrail,
     /// Released after the audit trail has closed: fields are dropped in order.
     _lock: Arc<DirectoryLock>,
@@ -97,13 +116,15 @@ impl StateMachine {
         audit: AuditTrail,
         fatal: Fatal,
         lock: Arc<DirectoryLock>,
-    ) -> StateMachine {
-        let meta = snapshots.current().map(|current| current.meta).unwrap_or_default();
-        let applied = Applied {
-            state: state.unwrap_or_else(|| State::genesis(cluster)),
-            last_applied: meta.last_log_id,
-            membership: meta.last_membership,
+    ) -> io::Result<StateMachine> {
+        let start = match snapshots.current() {
+            Some(current) => shadow::Start::Snapshot(current.meta, current.snapshot, cluster),
+            None => shadow::Start::Empty(cluster),
         };
+        let shadow = Shadow::start(start, fatal.clone())?;
+        let meta = snapshots.current().map(|current| current.meta).unwrap_or_default();
+        let state = state.unwrap_or_else(|| State::genesis(cluster));
+        let applied = Applied::covering(meta, state);
         let shared = Shared {
             cluster,
             progress: watch::Sender::new(applied.last_applied),
@@ -111,10 +132,16 @@ impl StateMachine {
             entries: broadcast::Sender::new(APPLIED_CHANNEL_ENTRIES),
             snapshots: Mutex::new(snapshots),
             fatal,
+            shadow,
             audit,
             _lock: lock,
         };
-        StateMachine { shared: Arc::new(shared) }
+        Ok(StateMachine { shared: Arc::new(shared) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shadow(&self) -> &Shadow {
+        &self.shared.shadow
     }
 
     /// A handle to read the state and hear of changes.
@@ -157,24 +184,26 @@ impl Shared {
             Payload::Normal(batch) => Some(apply_batch(&mut applied.state, log_id, batch)),
         };
         applied.last_applied = Some(log_id);
+        let chain = applied.state.audit_chain();
+        applied.chains.push(log_id.index(), chain);
         drop(applied);
         self.progress.send_replace(Some(log_id));
         let verdicts = entry.as_ref().map(|entry| entry.verdicts.clone()).unwrap_or_default();
         (verdicts, entry.map(Arc::new))
     }
 
-    fn install(&self, announced: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
+    async fn install(&self, announced: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
         let (meta, state) = snapshot::decode(&data, self.cluster).map_err(io::Error::other)?;
         if meta != *announced {
             let (found, announced) = (meta.last_log_id, announced.last_log_id);
             return Err(io::Error::other(SnapshotError::NotAsAnnounced { found, announced }));
         }
         self.check_not_back(meta.last_log_id)?;
-        self.keep(&Snapshot { meta: meta.clone(), snapshot: data })?;
-        let mut applied = self.applied.write().expect(NOT_POISONED);
+        self.check_same_chain(meta.last_log_id, state.audit_chain())?;
+        self.keep(Snapshot { meta: meta.clone(), snapshot: data })?;
+        self.shadow.replace(meta.clone(), state.clone()).await?;
         let last_applied = meta.last_log_id;
-        *applied = Applied { state, last_applied, membership: meta.last_membership };
-        drop(applied);
+        *self.applied.write().expect(NOT_POISONED) = Applied::covering(meta, state);
         self.progress.send_replace(last_applied);
         Ok(())
     }
@@ -187,7 +216,19 @@ impl Shared {
         Ok(())
     }
 
-    fn keep(&self, snapshot: &Snapshot) -> Result<(), io::Error> {
+    /// A snapshot that contradicts what this node applied itself is not taken: one of the two is wrong, and the
+    /// comparison with all nodes says which.
+    fn check_same_chain(&self, found: Option<LogId>, chain: AuditChain) -> Result<(), io::Error> {
+        let Some(log_index) = found.map(|found| found.index()) else { return Ok(()) };
+        match self.applied.read().expect(NOT_POISONED).chains.at(log_index) {
+            Some(ours) if ours != chain => {
+                Err(io::Error::other(SnapshotError::OtherChain { log_index, ours, found: chain }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep(&self, snapshot: Snapshot) -> Result<Snapshot, io::Error> {
         let mut files = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
         files.keep(snapshot).map_err(|error| self.fatal.raise("write a snapshot", &error).into())
     }
@@ -195,26 +236,36 @@ impl Shared {
 
 fn apply_batch(state: &mut State, log_id: LogId, batch: Batch) -> AppliedEntry {
     let count = batch.commands().len();
+    let chain_before = state.audit_chain();
     let (mut verdicts, mut chain) = (Vec::with_capacity(count), Vec::with_capacity(count));
     // A batch has far fewer than 2^32 items.
     for (item, command) in (0_u32..).zip(batch.commands()) {
         verdicts.push(state.apply(LogPosition { log_index: log_id.index(), item }, command));
         chain.push(state.audit_chain());
     }
-    AppliedEntry { log_id, batch, verdicts: Verdicts(verdicts), chain }
+    AppliedEntry { log_id, batch, verdicts: Verdicts(verdicts), chain_before, chain }
 }
 
-fn audit_records(entry: &AppliedEntry) -> Vec<AuditRecord> {
+/// When it is by this machine's clock, for people: ms since 1970, and `None` before.
+fn wall_clock_ms() -> Option<u64> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+fn audit_records(entry: &AppliedEntry) -> EntryRecords {
+    let applied_at_ms = wall_clock_ms();
     let items = entry.batch.commands().iter().zip(&entry.verdicts.0).zip(&entry.chain);
-    (0_u32..)
+    let records = (0_u32..)
         .zip(items)
         .map(|(item, ((command, verdict), chain))| AuditRecord {
             at: LogPosition { log_index: entry.log_id.index(), item },
             command: command.clone(),
             verdict: verdict.clone(),
             chain: *chain,
+            applied_at_ms,
         })
-        .collect()
+        .collect();
+    EntryRecords { before: entry.chain_before, records }
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -233,24 +284,28 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         while let Some(next) = entries.next().await {
             self.shared.fatal.check()?;
             let (entry, responder) = next?;
+            let (log_id, payload) = (entry.log_id, entry.payload.clone());
             let (verdicts, applied) = self.shared.apply(entry.log_id, entry.payload);
             if let Some(responder) = responder {
                 responder.send(verdicts);
             }
+            self.shared.shadow.apply(log_id, payload).await?;
             let Some(applied) = applied else { continue };
-            let records = audit_records(&applied);
+            let (records, bytes) = (audit_records(&applied), applied.batch.encoded().len());
             // Nobody may be subscribed.
             let _ = self.shared.entries.send(applied);
-            self.shared.audit.append(records).await?;
+            self.shared.audit.append(records, bytes).await?;
         }
         Ok(())
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let applied = self.shared.applied.read().expect(NOT_POISONED);
-        let meta =
-            SnapshotMeta { last_log_id: applied.last_applied, last_membership: applied.membership.clone() };
-        SnapshotBuilder { shared: Arc::clone(&self.shared), meta, state: applied.state.clone() }
+        let at = {
+            let applied = self.shared.applied.read().expect(NOT_POISONED);
+            StandsAt { last_applied: applied.last_applied, chain: applied.state.audit_chain() }
+        };
+        let encoded = self.shared.shadow.encode(at).await;
+        SnapshotBuilder { shared: Arc::clone(&self.shared), encoded: Some(encoded) }
     }
 
     async fn install_snapshot(
@@ -261,7 +316,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.shared.fatal.check()?;
         // The log forgets what was applied before it, too: the audit trail must have that first.
         self.shared.audit.sync().await?;
-        self.shared.install(meta, snapshot)
+        self.shared.install(meta, snapshot).await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
@@ -274,11 +329,16 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         self.shared.fatal.check()?;
+        let encoded =
+            self.encoded.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))??;
         // The log may forget what the snapshot covers, so the audit trail must have it first.
         self.shared.audit.sync().await?;
-        let data = snapshot::encode(&self.meta, &self.state).map_err(io::Error::other)?;
-        let snapshot = Snapshot { meta: self.meta.clone(), snapshot: data };
-        self.shared.keep(&snapshot)?;
-        Ok(snapshot)
+        let snapshot = match encoded.await {
+            Ok(snapshot) => snapshot,
+            Err(_) => return Err(self.shared.shadow.gone().into()),
+        };
+        let shared = Arc::clone(&self.shared);
+        let kept = tokio::task::spawn_blocking(move || shared.keep(snapshot)).await;
+        kept.map_err(io::Error::other)?
     }
 }

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use interlock_disk::{Disk, DiskError};
 use thiserror::Error;
 
-use crate::audit::{AuditOptions, AuditReader, AuditTrail};
+use crate::audit::{AuditOptions, AuditOptionsError, AuditReader, AuditTrail};
+use crate::divergence::DivergenceMark;
 use crate::fatal::{Fatal, FatalHook};
+use crate::flushed::Flushed;
 use crate::identity::{
     self, AUDIT_DIRECTORY, Expected, Identity, IdentityError, LOG_DIRECTORY, SNAPSHOT_DIRECTORY,
 };
 use crate::log_store::LogStore;
 use crate::peers::{PeerBook, PeerBookError};
-use crate::snapshot::{SnapshotFiles, SnapshotOpenError};
+use crate::snapshot::{SnapshotFiles, SnapshotInbox, SnapshotOpenError};
 use crate::state_machine::{StateHandle, StateMachine};
 use crate::types::LogId;
 use crate::wal::{Owner, WalOpenError, WalOptions, WalOptionsError};
@@ -51,6 +53,12 @@ pub struct Store {
     pub audit: AuditReader,
     /// For everybody who hears a peer.
     pub peers: PeerBook,
+    /// For everybody whom a peer hears.
+    pub flushed: Flushed,
+    /// For the peer that sends a snapshot.
+    pub inbox: SnapshotInbox,
+    /// For whoever compares this node's state with the others'.
+    pub divergence: DivergenceMark,
 }
 
 /// Why a data directory does not open.
@@ -59,9 +67,24 @@ pub enum StoreOpenError {
     /// Whose data it is.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// An earlier run found that its state differs from the other nodes'.
+    #[error(
+        "{} is the data of a node whose state differs from the others': {finding}. It never starts again: replace it by \
+         a new node, and keep the directory for analysis",
+        path.display()
+    )]
+    Diverged {
+        /// The data directory.
+        path: PathBuf,
+        /// What was found.
+        finding: String,
+    },
     /// A setting.
     #[error(transparent)]
     Options(#[from] WalOptionsError),
+    /// A setting.
+    #[error(transparent)]
+    AuditOptions(#[from] AuditOptionsError),
     /// The write-ahead log.
     #[error(transparent)]
     Log(#[from] WalOpenError),
@@ -85,6 +108,9 @@ pub enum StoreOpenError {
     /// The list of peers.
     #[error(transparent)]
     Peers(#[from] PeerBookError),
+    /// The operating system gave no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// The audit trail, or the device.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -103,13 +129,18 @@ impl Store {
         options: &StoreOptions,
     ) -> Result<Store, StoreOpenError> {
         options.wal.check()?;
+        options.audit.check()?;
         let (identity, lock) = identity::open(disk.as_ref(), path, expected)?;
         let lock = Arc::new(lock);
         // A process that died between a rename and its sync left a name that a power cut would still undo; what is read
         // from here on is relied on. Log and snapshots do the same for theirs.
         disk.sync_dir(path)?;
+        if let Some(finding) = DivergenceMark::diverged(disk.as_ref(), path)? {
+            return Err(StoreOpenError::Diverged { path: path.to_owned(), finding });
+        }
         let peers = PeerBook::open(Arc::clone(&disk), path)?;
         let fatal = Fatal::new(options.on_fatal.clone());
+        let divergence = DivergenceMark::open(Arc::clone(&disk), path, fatal.clone())?;
         let (snapshots, state) =
             SnapshotFiles::open(Arc::clone(&disk), path.join(SNAPSHOT_DIRECTORY), identity.cluster_id)?;
         let log = LogStore::open(
@@ -126,6 +157,7 @@ impl Store {
         {
             return Err(StoreOpenError::SnapshotMissing { path: path.to_owned(), purged, snapshot });
         }
+        let inbox = SnapshotInbox::new(Arc::clone(&disk), path.join(SNAPSHOT_DIRECTORY));
         let synced = snapshot.map(|id| id.index());
         let audit =
             AuditTrail::open(disk, path.join(AUDIT_DIRECTORY), &options.audit, synced, fatal.clone())?;
@@ -138,7 +170,9 @@ impl Store {
             );
         }
         let reader = audit.reader();
-        let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock);
-        Ok(Store { identity, log, state: machine.handle(), machine, audit: reader, peers })
+        let machine = StateMachine::new(identity.cluster_id, snapshots, state, audit, fatal, lock)
+            .map_err(StoreOpenError::Thread)?;
+        let (flushed, state) = (log.flushed(), machine.handle());
+        Ok(Store { identity, log, state, machine, audit: reader, peers, flushed, inbox, divergence })
     }
 }

@@ -23,13 +23,16 @@ openraft::declare_raft_types!(
         LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>,
 );
 
-/// Where a member of the cluster is reached. Addresses are `host:port`.
+/// A member's record: where it is reached, and which ids were used. Addresses are `host:port`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GuardNode {
     /// Where other guard nodes reach it (Raft).
     pub peer_address: String,
     /// Where signers and operators reach it.
     pub client_address: String,
+    /// Highest id of any member, past or present, when this record was written. Every record has it, so that it
+    /// outlives each of them: ids are never used again.
+    pub ids_used_to: u64,
 }
 
 impl fmt::Display for GuardNode {

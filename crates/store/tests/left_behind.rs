@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{CLUSTER, entry, expected, log_id, options, spec, write};
 use interlock_disk::sim::{Fault, FaultKind};
 use interlock_disk::{Operation, SimDisk};
-use interlock_store::{FatalHook, PeerRefused, Snapshot, Store, StoreOptions, format};
+use interlock_store::{FatalHook, Mark, PeerRefused, Presence, Snapshot, Store, StoreOptions, format};
 use openraft::StorageHelper;
 use openraft::storage::{RaftLogStorage as _, RaftSnapshotBuilder as _, RaftStateMachine as _};
 
@@ -58,6 +58,12 @@ async fn build(store: &mut Store) -> Result<Snapshot, std::io::Error> {
     store.machine.get_snapshot_builder().await.build_snapshot().await
 }
 
+/// Node 2 comes with these data.
+fn hear(store: &Store, incarnation: u128) -> Result<(), PeerRefused> {
+    let (opened, flushed) = (Mark::default(), Mark::default());
+    store.peers.hear(2, &Presence { incarnation, run: 1, opened, flushed })
+}
+
 /// Log indexes in the audit trail.
 fn trail(store: &Store) -> Vec<u64> {
     let mut indexes: Vec<u64> =
@@ -72,13 +78,13 @@ async fn a_peer_that_was_written_down_by_a_dead_process_is_not_forgotten_once_it
         let node = Node::formatted();
         let store = node.start().await;
         node.fail_once(Operation::SyncDir, DATA);
-        assert!(matches!(store.peers.check(2, 22), Err(PeerRefused::Disk { .. })));
+        assert!(matches!(hear(&store, 22), Err(PeerRefused::Disk { .. })));
         node.die(store);
         let store = node.start().await;
-        store.peers.check(2, 22).unwrap();
+        hear(&store, 22).unwrap();
         drop(store);
         node.disk.power_cut(seed);
-        let refused = node.start().await.peers.check(2, 23).unwrap_err();
+        let refused = hear(&node.start().await, 23).unwrap_err();
         assert!(
             matches!(refused, PeerRefused::OtherData { known: 22, found: 23, .. }),
             "seed {seed}: {refused}"

@@ -74,7 +74,7 @@ async fn a_snapshot_is_installed_on_another_node_and_kept_there() {
     let snapshot = build(&mut from).await;
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < snapshot.snapshot.size() {
-        bytes.extend_from_slice(snapshot.snapshot.read_at(bytes.len() as u64, 100));
+        bytes.extend_from_slice(&snapshot.snapshot.read_at(bytes.len() as u64, 100).unwrap());
     }
 
     let mut to = follower.start().await;
@@ -105,8 +105,9 @@ async fn a_snapshot_that_is_wrong_in_any_way_changes_nothing() {
     assert!(back.contains("never goes back"), "{back}");
     let unlike = refused(to.machine.install_snapshot(&older.meta, newer.snapshot.clone()).await);
     assert!(unlike.contains("announced"), "{unlike}");
-    for at in (0..newer.snapshot.as_bytes().len()).step_by(7) {
-        let mut bytes = newer.snapshot.as_bytes().to_vec();
+    let whole = newer.snapshot.read_all().unwrap();
+    for at in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.to_vec();
         bytes[at] ^= 1;
         let damaged = SnapshotData::from_bytes(bytes);
         let text = refused(to.machine.install_snapshot(&newer.meta, damaged).await);
@@ -187,4 +188,69 @@ async fn a_power_cut_anywhere_in_a_snapshot_loses_nothing() {
         assert!(disk.list(&path.join("snapshot")).unwrap().len() <= 2);
     }
     panic!("the snapshot never completed");
+}
+
+#[tokio::test]
+async fn a_node_that_was_found_to_differ_does_nothing_more_and_never_opens_again() {
+    let data = directory();
+    data.format();
+    let mut store = data.start().await;
+    write(&mut store, 0..3).await;
+    store.divergence.stop("at log index 2 it has a, the others have b").unwrap();
+    let refused = store.machine.apply(futures::stream::iter([Ok((entry(3), None))])).await.unwrap_err();
+    assert!(refused.to_string().contains("differs"), "{refused}");
+    let refused = store.log.save_committed(Some(log_id(2))).await.unwrap_err();
+    assert!(refused.to_string().contains("differs"), "{refused}");
+    assert_eq!(store.state.read(|applied| applied.last_applied), Some(log_id(2)));
+    drop(store);
+    for _ in 0..2 {
+        let refused = data.open().unwrap_err();
+        assert!(
+            matches!(&refused, StoreOpenError::Diverged { finding, .. } if finding.ends_with("b")),
+            "{refused}"
+        );
+    }
+    // What the mark says does not matter, only that it is there.
+    std::fs::write(data.path.join("diverged"), [0xff; 10]).unwrap();
+    assert!(matches!(data.open(), Err(StoreOpenError::Diverged { .. })));
+}
+
+#[tokio::test]
+async fn doubt_stays_until_a_majority_confirms() {
+    let data = directory();
+    data.format();
+    let mut store = data.start().await;
+    write(&mut store, 0..3).await;
+    assert_eq!(store.divergence.doubt(), None);
+    store.divergence.stop_in_doubt("no majority").unwrap();
+    store.machine.apply(futures::stream::iter([Ok((entry(3), None))])).await.unwrap_err();
+    drop(store);
+    drop(data.start().await);
+    let mut store = data.start().await;
+    assert_eq!(store.divergence.doubt(), Some("no majority"));
+    store.divergence.confirmed().unwrap();
+    assert_eq!(store.divergence.doubt(), None);
+    drop(store);
+    assert_eq!(data.start().await.divergence.doubt(), None);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_contradicts_what_was_applied_is_not_taken() {
+    let (one, other) = (directory(), directory());
+    one.format();
+    other.format();
+    let mut from = one.start().await;
+    write(&mut from, 0..3).await;
+    let snapshot = build(&mut from).await;
+    let mut to = other.start().await;
+    write(&mut to, 0..2).await;
+    let differing = vec![Ok((common::entry_of(2, vec![common::add_key(99)]), None))];
+    to.machine.apply(futures::stream::iter(differing)).await.unwrap();
+    let before = to.state.read(|applied| applied.state.clone());
+    let refused = to.machine.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap_err();
+    assert!(refused.to_string().contains("audit chain"), "{refused}");
+    assert_eq!(to.state.read(|applied| applied.state.clone()), before);
+    let chains = to.state.read(|applied| (applied.chains.at(1), applied.chains.at(2), applied.chains.at(3)));
+    assert_eq!((chains.1, chains.2), (Some(before.audit_chain()), None));
+    assert_eq!(chains.0, from.state.read(|applied| applied.chains.at(1)));
 }

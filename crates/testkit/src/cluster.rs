@@ -4,6 +4,7 @@
 //! touching anything else. Certificates name roles and names, not addresses, so the links do not disturb TLS.
 
 mod files;
+mod members;
 mod view;
 
 use std::collections::BTreeMap;
@@ -109,6 +110,7 @@ struct GuardNode {
     spec: ProcessSpec,
     process: Option<Process>,
     client_address: SocketAddr,
+    peer_address: String,
 }
 
 /// A signer with its links, one per guard node.
@@ -125,6 +127,8 @@ struct SignerHome {
 #[derive(Debug)]
 pub struct Cluster {
     program: PathBuf,
+    directory: PathBuf,
+    cluster_id: String,
     operator_config: PathBuf,
     key: KeyPlan,
     nodes: BTreeMap<u64, GuardNode>,
@@ -155,16 +159,12 @@ impl Cluster {
         for member in &members {
             let certificate = pki.issue(program, "node", &member.id.to_string())?;
             let config = files::write_node(directory, &members, member, &certificate)?;
-            let printed = format_node(program, &config, cluster_id.as_deref())?;
+            let given = cluster_id.iter().flat_map(|id: &String| ["--cluster-id", id]).collect::<Vec<_>>();
+            let printed = format_node(program, &config, &given)?;
             cluster_id.get_or_insert(printed);
-            let name = format!("guard-{}", member.id);
-            let spec = ProcessSpec::new(&name, program, logs.join(format!("{name}.log")));
-            let spec = spec.argument("node").argument("start").argument("--config").argument(&config);
-            nodes.insert(
-                member.id,
-                GuardNode { spec, process: None, client_address: member.client_address.parse()? },
-            );
+            nodes.insert(member.id, guard_node(program, &logs, member, &config)?);
         }
+        let cluster_id = cluster_id.unwrap_or_default();
         let certificate = pki.issue(program, "operator", "tester")?;
         let operator_config = files::write_operator(directory, &members, &certificate)?;
         let mut homes = BTreeMap::new();
@@ -174,7 +174,8 @@ impl Cluster {
             homes.insert(signer.name.clone(), home);
         }
         let priority = signers.iter().map(|signer| signer.name.clone()).collect();
-        Ok(Self { program: program.to_owned(), operator_config, key, nodes, signers: homes, priority })
+        let (program, directory) = (program.to_owned(), directory.to_owned());
+        Ok(Self { program, directory, cluster_id, operator_config, key, nodes, signers: homes, priority })
     }
 
     /// Starts all nodes, waits for a leader, adds the key, enrolls and starts all signers.
@@ -336,14 +337,28 @@ fn unknown(kind: &'static str, name: &str) -> ClusterError {
     ClusterError::Unknown { kind, name: name.to_owned() }
 }
 
-/// Formats one node; the first makes the cluster id that the others are given. Returns the id printed.
-fn format_node(program: &Path, config: &Path, cluster_id: Option<&str>) -> Result<String, ClusterError> {
+/// Formats one node. Returns the cluster id printed.
+fn format_node(program: &Path, config: &Path, options: &[&str]) -> Result<String, ClusterError> {
     let mut command = Command::new(program);
-    command.args(["node", "format", "--config"]).arg(config);
-    if let Some(cluster_id) = cluster_id {
-        command.args(["--cluster-id", cluster_id]);
-    }
+    command.args(["node", "format", "--config"]).arg(config).args(options);
     Ok(run_to_end(&mut command)?.trim().to_owned())
+}
+
+fn guard_node(
+    program: &Path,
+    logs: &Path,
+    member: &files::Member,
+    config: &Path,
+) -> Result<GuardNode, ClusterError> {
+    let name = format!("guard-{}", member.id);
+    let spec = ProcessSpec::new(&name, program, logs.join(format!("{name}.log")));
+    let files::Member { peer_address, client_address, .. } = member;
+    Ok(GuardNode {
+        spec: spec.argument("node").argument("start").argument("--config").argument(config),
+        process: None,
+        client_address: client_address.parse()?,
+        peer_address: peer_address.clone(),
+    })
 }
 
 fn signer_home(

@@ -22,7 +22,17 @@ fn help_of_every_command() {
         "key freeze --help",
         "key unfreeze --help",
         "failover --help",
+        "cluster --help",
         "cluster status --help",
+        "cluster members --help",
+        "cluster add --help",
+        "cluster remove --help",
+        "cluster replace --help",
+        "cluster set-address --help",
+        "audit --help",
+        "audit tail --help",
+        "audit verify --help",
+        "audit export --help",
         "demo --help",
     ];
     let transcript = Scratch::new().transcript(&lines);
@@ -40,6 +50,10 @@ fn wrong_usage_exits_with_2_and_prints_nothing_on_stdout() {
         "pki init --dir pki --valid-days 0",
         "key add --config o.toml --name val --chain-id c --public-key x --signer a --at-height minus-one",
         "failover val --config o.toml",
+        "audit verify",
+        "audit export --config o.toml --data-dir data",
+        "audit export --data-dir data --node 1",
+        "audit tail --config o.toml --limit 1001",
     ];
     let scratch = Scratch::new();
     for line in lines {

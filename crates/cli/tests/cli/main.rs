@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
 
+mod audit;
 mod bad_configuration;
 mod demo;
 mod guard;

@@ -166,3 +166,16 @@ fn a_node_of_another_cluster_is_not_taken_for_one_of_ours() {
     guard.refused("cluster status --config crossed.toml", 3, "IL-0041");
     assert_ne!(guard.cluster_id, other.cluster_id);
 }
+
+#[test]
+fn a_node_that_was_found_to_differ_never_starts_again() {
+    let scratch = scratch();
+    write_node(&scratch, "node", 1, "data", &[1]);
+    assert_eq!(scratch.run("node format --config node.toml").code, 0);
+    scratch.write("data/diverged", "at log index 7 node 1 has aa, node 2 has bb, node 3 has bb\n");
+    for _ in 0..2 {
+        let ended = scratch.run("node start --config node.toml");
+        assert!(ended.code == 70 && ended.stderr.contains("error IL-0029: "), "{ended:?}");
+        assert!(ended.stderr.contains("node 1 has aa"), "{ended:?}");
+    }
+}

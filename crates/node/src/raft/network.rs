@@ -1,12 +1,12 @@
 //! The calling side: one client per peer and purpose, each over its own channel, so that a snapshot or a large append
 //! never delays a heartbeat.
 
-use crate::raft::{CONNECT_TIMEOUT, LocalNode, MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, check_data, wire};
+use crate::raft::peers::Peers;
+use crate::raft::{CONNECT_TIMEOUT, MESSAGE_BYTES_MAX, wire};
 use crate::tls::Tls;
-use futures::stream;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_client::RaftClient;
-use interlock_store::{GuardNode, PeerBook, Snapshot, SnapshotData, TypeConfig, Vote, codec};
+use interlock_store::{GuardNode, Snapshot, SnapshotData, TypeConfig, Vote};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, v2::RaftNetworkV2};
 use openraft::raft::{
@@ -17,23 +17,32 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
-/// Longest time for a whole snapshot transfer.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pause between attempts at a peer that does not answer.
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Makes the clients.
+#[derive(Clone)]
 pub(crate) struct PeerNetwork {
-    local: LocalNode,
     tls: Tls,
-    peers: Arc<PeerBook>,
+    peers: Arc<Peers>,
 }
 
 impl PeerNetwork {
-    pub(crate) fn new(local: LocalNode, tls: Tls, peers: Arc<PeerBook>) -> Self {
-        Self { local, tls, peers }
+    pub(crate) fn new(tls: Tls, peers: Arc<Peers>) -> Self {
+        Self { tls, peers }
+    }
+
+    pub(crate) fn peers(&self) -> Arc<Peers> {
+        Arc::clone(&self.peers)
+    }
+
+    /// A client for one peer, over a channel of its own.
+    pub(crate) fn dial(&self, target: u64, node: &GuardNode) -> Peer {
+        let (tls, address) = (self.tls.clone(), node.peer_address.clone());
+        let client = lazy_client(&tls, target, &address);
+        Peer { tls, target, address, client, peers: Arc::clone(&self.peers) }
     }
 }
 
@@ -41,17 +50,16 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetwork {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, node: &GuardNode) -> Peer {
-        let (local, peers) = (self.local, Arc::clone(&self.peers));
-        Peer { local, target, client: lazy_client(&self.tls, target, node), peers }
+        self.dial(target, node)
     }
 }
 
 /// A client whose channel connects at first use and again whenever it broke.
-fn lazy_client(tls: &Tls, target: u64, node: &GuardNode) -> Result<RaftClient<Channel>, String> {
-    let uri = format!("https://{}", node.peer_address);
+pub(super) fn lazy_client(tls: &Tls, target: u64, address: &str) -> Result<RaftClient<Channel>, String> {
+    let uri = format!("https://{address}");
     let endpoint = Endpoint::from_shared(uri)
         .and_then(|endpoint| endpoint.tls_config(tls.client(target)))
-        .map_err(|error| format!("peer address {:?} of node {target}: {error}", node.peer_address))?
+        .map_err(|error| format!("peer address {address:?} of node {target}: {error}"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(2))
@@ -62,12 +70,13 @@ fn lazy_client(tls: &Tls, target: u64, node: &GuardNode) -> Result<RaftClient<Ch
         .max_encoding_message_size(MESSAGE_BYTES_MAX))
 }
 
-/// Calls one peer.
+/// Calls one peer. Openraft keeps its clients when an address changes, so each call looks whether it did.
 pub(crate) struct Peer {
-    local: LocalNode,
-    target: u64,
+    tls: Tls,
+    pub(super) target: u64,
+    address: String,
     client: Result<RaftClient<Channel>, String>,
-    peers: Arc<PeerBook>,
+    peers: Arc<Peers>,
 }
 
 fn unreachable<E: std::error::Error + 'static>(error: &E) -> Unreachable<TypeConfig> {
@@ -75,17 +84,49 @@ fn unreachable<E: std::error::Error + 'static>(error: &E) -> Unreachable<TypeCon
 }
 
 impl Peer {
-    fn client(&self) -> Result<RaftClient<Channel>, Status> {
+    fn any_client(&mut self) -> Result<RaftClient<Channel>, Status> {
+        if let Some(address) = self.peers.address(self.target).filter(|newest| *newest != self.address) {
+            self.client = lazy_client(&self.tls, self.target, &address);
+            self.address = address;
+        }
         self.client.clone().map_err(Status::invalid_argument)
     }
 
-    fn check_data(&self, incarnation: &[u8]) -> Result<(), Status> {
-        check_data(&self.peers, self.target, incarnation)
+    /// Only for a node that was admitted.
+    pub(super) fn client(&mut self) -> Result<RaftClient<Channel>, Status> {
+        self.peers.admission.check()?;
+        self.any_client()
     }
 
-    fn vote_answer(&self, response: proto::VoteResponse) -> Result<VoteResponse<TypeConfig>, Status> {
-        self.check_data(&response.incarnation)?;
+    pub(super) fn sender(&self) -> proto::Sender {
+        self.peers.sender(self.target)
+    }
+
+    /// What came back, if the peer listens to this node.
+    pub(super) fn answer<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Status> {
+        answer.map(Response::into_inner).inspect_err(|status| self.peers.obey_answer(status))
+    }
+
+    pub(super) fn hear(&self, presence: Option<&proto::Presence>) -> Result<(), Status> {
+        self.peers.hear(self.target, presence)
+    }
+
+    fn vote_answer(
+        &self,
+        answer: Result<Response<proto::VoteResponse>, Status>,
+    ) -> Result<VoteResponse<TypeConfig>, Status> {
+        let response = self.answer(answer)?;
+        self.hear(response.presence.as_ref())?;
         wire::vote_response_from_wire(response)
+    }
+
+    /// Asks whether the peer accepts this node's data.
+    pub(crate) async fn introduce(&mut self) -> Result<(), Status> {
+        let mut request = Request::new(proto::IntroduceRequest { sender: Some(self.sender()) });
+        request.set_timeout(CONNECT_TIMEOUT);
+        let answer = self.any_client()?.introduce(request).await;
+        let response = self.answer(answer)?;
+        self.hear(response.presence.as_ref())
     }
 
     fn request<T>(message: T, option: &RPCOption) -> Request<T> {
@@ -93,36 +134,6 @@ impl Peer {
         request.set_timeout(option.soft_ttl());
         request
     }
-
-    async fn send_snapshot(
-        &self,
-        vote: Vote,
-        snapshot: Snapshot,
-    ) -> Result<SnapshotResponse<TypeConfig>, Status> {
-        let header = proto::SnapshotHeader {
-            sender: Some(wire::sender(self.local, self.target)),
-            vote: Some(wire::vote_to_wire(&vote)),
-            meta: codec::encode_snapshot_meta(&snapshot.meta),
-            total_bytes: snapshot.snapshot.size(),
-        };
-        let chunks = std::iter::once(proto::snapshot_chunk::Kind::Header(header))
-            .chain(data_chunks(snapshot.snapshot))
-            .map(|kind| proto::SnapshotChunk { kind: Some(kind) });
-        let mut request = Request::new(stream::iter(chunks));
-        request.set_timeout(SNAPSHOT_TIMEOUT);
-        let response = self.client()?.install_snapshot(request).await?.into_inner();
-        self.check_data(&response.incarnation)?;
-        Ok(SnapshotResponse::new(wire::vote_from_wire(response.vote)?))
-    }
-}
-
-fn data_chunks(data: SnapshotData) -> impl Iterator<Item = proto::snapshot_chunk::Kind> {
-    let mut offset = 0;
-    std::iter::from_fn(move || {
-        let chunk = data.read_at(offset, SNAPSHOT_CHUNK_BYTES);
-        offset += chunk.len() as u64;
-        (!chunk.is_empty()).then(|| proto::snapshot_chunk::Kind::Data(chunk.to_vec()))
-    })
 }
 
 impl RaftNetworkV2<TypeConfig> for Peer {
@@ -134,9 +145,12 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
-            let message = wire::append_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.append(Self::request(message, &option)).await?.into_inner();
-            self.check_data(&response.incarnation)?;
+            // A heartbeat has room for what this leader knows of the others.
+            let marks = if rpc.entries.is_empty() { self.peers.marks() } else { Vec::new() };
+            let message = wire::append_to_wire(self.sender(), &rpc, marks);
+            let answer = self.client()?.append(Self::request(message, &option)).await;
+            let response = self.answer(answer)?;
+            self.hear(response.presence.as_ref())?;
             wire::append_response_from_wire(response)
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
@@ -148,9 +162,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
-            let message = wire::vote_request_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.vote(Self::request(message, &option)).await?;
-            self.vote_answer(response.into_inner())
+            let message = wire::vote_request_to_wire(self.sender(), &rpc);
+            let answer = self.client()?.vote(Self::request(message, &option)).await;
+            self.vote_answer(answer)
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
     }
@@ -162,9 +176,9 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
-            let message = wire::vote_request_to_wire(self.local, self.target, &rpc);
-            let response = self.client()?.pre_vote(Self::request(message, &option)).await?;
-            self.vote_answer(response.into_inner())
+            let message = wire::vote_request_to_wire(self.sender(), &rpc);
+            let answer = self.client()?.pre_vote(Self::request(message, &option)).await;
+            self.vote_answer(answer)
         };
         call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))
     }
@@ -178,7 +192,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = self.send_snapshot(vote, snapshot) => {
+            sent = self.send_snapshot(vote, &snapshot) => {
                 sent.map_err(|status| StreamingError::Unreachable(unreachable(&status)))
             }
         }
@@ -190,10 +204,11 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
         let call = async {
-            let message = wire::transfer_to_wire(self.local, self.target, &request);
-            self.client()?.transfer_leader(Self::request(message, &option)).await
+            let message = wire::transfer_to_wire(self.sender(), &request);
+            let answer = self.client()?.transfer_leader(Self::request(message, &option)).await;
+            self.answer(answer)
         };
-        let response = call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))?.into_inner();
+        let response = call.await.map_err(|status| RPCError::Unreachable(unreachable(&status)))?;
         if response.accepted {
             return Ok(Ok(()));
         }

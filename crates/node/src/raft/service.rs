@@ -2,50 +2,64 @@
 //! ours, the target is us, the sender is who its certificate says, and it still has its data.
 
 use crate::caller::caller;
-use crate::raft::{LocalNode, SNAPSHOT_BYTES_MAX, check_data, wire};
+use crate::divergence::Heard;
+use crate::raft::peers::Peers;
+use crate::raft::{JOINED_LATER, snapshot_in, wire};
 use interlock_core::ClusterId;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
-use interlock_store::{PeerBook, Snapshot, SnapshotData, StateMachine, TypeConfig, codec};
+use interlock_store::{SnapshotInbox, StateHandle, StateMachine, TypeConfig, codec};
 use openraft::errors::RaftError;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Serves the consensus RPCs.
 pub(crate) struct PeerService {
-    local: LocalNode,
     raft: openraft::Raft<TypeConfig, StateMachine>,
-    peers: Arc<PeerBook>,
+    peers: Arc<Peers>,
+    state: StateHandle,
+    heard: Heard,
+    inbox: SnapshotInbox,
 }
 
 impl PeerService {
     pub(crate) fn new(
-        local: LocalNode,
         raft: openraft::Raft<TypeConfig, StateMachine>,
-        peers: Arc<PeerBook>,
+        peers: Arc<Peers>,
+        state: StateHandle,
+        heard: Heard,
+        inbox: SnapshotInbox,
     ) -> Self {
-        Self { local, raft, peers }
+        Self { raft, peers, state, heard, inbox }
     }
 
+    /// For everything that consensus answers: the sender is listened to, and this node may take part.
     fn check(&self, owner: u64, sender: Option<&proto::Sender>) -> Result<(), Status> {
+        self.check_sender(owner, sender)?;
+        self.peers.admission.check()
+    }
+
+    fn check_sender(&self, owner: u64, sender: Option<&proto::Sender>) -> Result<(), Status> {
+        let local = &self.peers.local;
         let sender = sender.ok_or_else(|| Status::invalid_argument("field sender is missing"))?;
         let cluster: ClusterId =
             cluster_id(&sender.cluster_id).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if cluster != self.local.cluster {
-            let ours = self.local.cluster;
+        if cluster != local.cluster {
+            let ours = local.cluster;
             return Err(Status::failed_precondition(format!(
                 "this node belongs to cluster {ours}, the sender to {cluster}"
             )));
         }
-        if sender.founders != self.local.founders {
+        let founders = [sender.founders, local.founders];
+        if founders[0] != founders[1] && !founders.contains(&JOINED_LATER) {
             return Err(Status::failed_precondition(format!(
                 "node {owner} was formatted with other founding members than this node: format it anew, under a new \
                  id, with the members that this cluster was founded with"
             )));
         }
-        if sender.target != self.local.node_id {
-            let (target, ours) = (sender.target, self.local.node_id);
+        if sender.target != local.node_id {
+            let (target, ours) = (sender.target, local.node_id);
             return Err(Status::failed_precondition(format!(
                 "this is node {ours}, the request is for {target}"
             )));
@@ -56,7 +70,8 @@ impl PeerService {
                 "the certificate is of node {owner}, the request claims to come from {claimed}"
             )));
         }
-        check_data(&self.peers, owner, &sender.incarnation)
+        self.peers.hear(owner, sender.presence.as_ref())?;
+        self.peers.obey(sender.refusal.as_ref())
     }
 }
 
@@ -80,9 +95,10 @@ impl Raft for PeerService {
         request: Request<proto::AppendRequest>,
     ) -> Result<Response<proto::AppendResponse>, Status> {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        self.peers.learn(&request.get_ref().peers)?;
         let parsed = wire::append_from_wire(request.into_inner())?;
         let response = self.raft.append_entries(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::append_response_to_wire(self.local, &response)))
+        Ok(Response::new(wire::append_response_to_wire(self.peers.presence(), &response)))
     }
 
     async fn vote(
@@ -92,7 +108,7 @@ impl Raft for PeerService {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         let parsed = wire::vote_request_from_wire(request.into_inner())?;
         let response = self.raft.vote(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::vote_response_to_wire(self.local, &response)))
+        Ok(Response::new(wire::vote_response_to_wire(self.peers.presence(), &response)))
     }
 
     async fn pre_vote(
@@ -102,7 +118,17 @@ impl Raft for PeerService {
         self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
         let parsed = wire::vote_request_from_wire(request.into_inner())?;
         let response = self.raft.pre_vote(parsed).await.map_err(|error| raft_error(&error))?;
-        Ok(Response::new(wire::vote_response_to_wire(self.local, &response)))
+        Ok(Response::new(wire::vote_response_to_wire(self.peers.presence(), &response)))
+    }
+
+    async fn snapshot_offset(
+        &self,
+        request: Request<proto::SnapshotHeader>,
+    ) -> Result<Response<proto::SnapshotOffsetResponse>, Status> {
+        self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        let received = self.inbox.received(&snapshot_in::transfer_id(request.get_ref()));
+        let presence = Some(self.peers.presence());
+        Ok(Response::new(proto::SnapshotOffsetResponse { received, presence }))
     }
 
     async fn install_snapshot(
@@ -117,21 +143,12 @@ impl Raft for PeerService {
         };
         self.check(owner, header.sender.as_ref())?;
         let vote = wire::vote_from_wire(header.vote)?;
-        let meta = codec::decode_snapshot_meta(&header.meta)
-            .map_err(|error| Status::invalid_argument(format!("snapshot meta: {error}")))?;
-        let data = receive_data(&mut chunks, header.total_bytes).await?;
-        let data = SnapshotData::from_bytes(data);
-        let covers = data.verify(self.local.cluster).map_err(|error| {
-            Status::failed_precondition(format!("the snapshot is not for this node: {error}"))
-        })?;
-        if covers != meta {
-            return Err(Status::invalid_argument("the snapshot does not cover what its header says"));
-        }
-        let snapshot = Snapshot { meta, snapshot: data };
+        let snapshot =
+            snapshot_in::receive(&self.inbox, self.peers.local.cluster, &header, &mut chunks).await?;
         let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         Ok(Response::new(proto::SnapshotResponse {
             vote: Some(wire::vote_to_wire(&response.vote)),
-            incarnation: self.local.incarnation.to_vec(),
+            presence: Some(self.peers.presence()),
         }))
     }
 
@@ -145,30 +162,28 @@ impl Raft for PeerService {
         let reason = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
         Ok(Response::new(proto::TransferLeaderResponse { accepted: answer.is_ok(), reason }))
     }
-}
 
-async fn receive_data(
-    chunks: &mut Streaming<proto::SnapshotChunk>,
-    total_bytes: u64,
-) -> Result<Vec<u8>, Status> {
-    if total_bytes > SNAPSHOT_BYTES_MAX {
-        return Err(Status::out_of_range(format!(
-            "a snapshot of {total_bytes} bytes is over the limit of {SNAPSHOT_BYTES_MAX}"
-        )));
+    /// Answered also while this node itself still asks: its memory of others is as good as ever.
+    async fn introduce(
+        &self,
+        request: Request<proto::IntroduceRequest>,
+    ) -> Result<Response<proto::IntroduceResponse>, Status> {
+        self.check_sender(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        Ok(Response::new(proto::IntroduceResponse { presence: Some(self.peers.presence()) }))
     }
-    let mut data = Vec::new();
-    while let Some(chunk) = chunks.message().await? {
-        let Some(proto::snapshot_chunk::Kind::Data(bytes)) = chunk.kind else {
-            return Err(Status::invalid_argument("only data follows a snapshot's header"));
-        };
-        data.extend_from_slice(&bytes);
-        if data.len() as u64 > total_bytes {
-            return Err(Status::invalid_argument("the snapshot is longer than its header says"));
-        }
+
+    async fn compare_chain(
+        &self,
+        request: Request<proto::ChainQuestion>,
+    ) -> Result<Response<proto::ChainAnswer>, Status> {
+        let asking = calling_node(&request)?;
+        self.check(asking, request.get_ref().sender.as_ref())?;
+        let log_index = request.get_ref().log_index;
+        let theirs = codec::decode_chain(&request.get_ref().chain)
+            .map_err(|error| Status::invalid_argument(format!("field chain: {error}")))?;
+        self.heard.note(log_index, asking, theirs);
+        let chain = self.state.read(|applied| applied.chains.at(log_index));
+        let chain = chain.map(|chain| chain.as_bytes().to_vec());
+        Ok(Response::new(proto::ChainAnswer { chain, presence: Some(self.peers.presence()) }))
     }
-    if data.len() as u64 == total_bytes {
-        return Ok(data);
-    }
-    let received = data.len();
-    Err(Status::data_loss(format!("the snapshot ended after {received} of {total_bytes} bytes")))
 }

@@ -1,9 +1,8 @@
 //! openraft's messages to and from ours. A change of openraft's own types never changes the wire.
 
-use crate::raft::LocalNode;
 use interlock_proto::raft as wire;
 use interlock_store::codec;
-use interlock_store::{Entry, LogId, TypeConfig, Vote};
+use interlock_store::{Entry, LogId, Mark, PeerMark, Presence, TypeConfig, Vote};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
@@ -13,14 +12,39 @@ fn missing(field: &'static str) -> Status {
     Status::invalid_argument(format!("field {field} is missing"))
 }
 
-pub(super) fn sender(local: LocalNode, target: u64) -> wire::Sender {
-    wire::Sender {
-        cluster_id: local.cluster.0.to_vec(),
-        node_id: local.node_id,
-        incarnation: local.incarnation.to_vec(),
-        target,
-        founders: local.founders,
-    }
+pub(super) fn mark_to_wire(mark: Mark) -> wire::Mark {
+    let Mark { term, node_id, committed, next_index } = mark;
+    wire::Mark { term, node_id, committed, next_index }
+}
+
+fn mark_from_wire(mark: Option<wire::Mark>, field: &'static str) -> Result<Mark, Status> {
+    let wire::Mark { term, node_id, committed, next_index } = mark.ok_or_else(|| missing(field))?;
+    Ok(Mark { term, node_id, committed, next_index })
+}
+
+fn incarnation_from_wire(bytes: &[u8]) -> Result<u128, Status> {
+    let bytes = bytes.try_into();
+    bytes.map(u128::from_be_bytes).map_err(|_| Status::invalid_argument("field incarnation has not 16 bytes"))
+}
+
+pub(super) fn presence_from_wire(presence: Option<&wire::Presence>) -> Result<Presence, Status> {
+    let presence = presence.ok_or_else(|| missing("presence"))?;
+    Ok(Presence {
+        incarnation: incarnation_from_wire(&presence.incarnation)?,
+        run: presence.run,
+        opened: mark_from_wire(presence.opened, "presence.opened")?,
+        flushed: mark_from_wire(presence.flushed, "presence.flushed")?,
+    })
+}
+
+pub(super) fn peer_mark_to_wire(node_id: u64, peer: &PeerMark) -> wire::PeerMark {
+    let incarnation = peer.incarnation.to_be_bytes().to_vec();
+    wire::PeerMark { node_id, incarnation, run: peer.run, mark: Some(mark_to_wire(peer.mark)) }
+}
+
+pub(super) fn peer_mark_from_wire(peer: &wire::PeerMark) -> Result<PeerMark, Status> {
+    let incarnation = incarnation_from_wire(&peer.incarnation)?;
+    Ok(PeerMark { incarnation, run: peer.run, mark: mark_from_wire(peer.mark, "peers.mark")? })
 }
 
 pub(super) fn vote_to_wire(vote: &Vote) -> wire::Vote {
@@ -53,16 +77,17 @@ fn log_id_option_from_wire(log_id: Option<wire::LogId>) -> Option<LogId> {
 }
 
 pub(super) fn append_to_wire(
-    local: LocalNode,
-    target: u64,
+    sender: wire::Sender,
     request: &AppendEntriesRequest<TypeConfig>,
+    peers: Vec<wire::PeerMark>,
 ) -> wire::AppendRequest {
     wire::AppendRequest {
-        sender: Some(sender(local, target)),
+        sender: Some(sender),
         vote: Some(vote_to_wire(&request.vote)),
         previous: log_id_option_to_wire(request.prev_log_id.as_ref()),
         entries: request.entries.iter().map(codec::encode_entry).collect(),
         leader_commit: log_id_option_to_wire(request.leader_commit.as_ref()),
+        peers,
     }
 }
 
@@ -86,7 +111,7 @@ pub(super) fn append_from_wire(
 }
 
 pub(super) fn append_response_to_wire(
-    local: LocalNode,
+    presence: wire::Presence,
     response: &AppendEntriesResponse<TypeConfig>,
 ) -> wire::AppendResponse {
     use wire::append_response::Outcome;
@@ -98,7 +123,7 @@ pub(super) fn append_response_to_wire(
         AppendEntriesResponse::Conflict => Outcome::Conflict(wire::Empty {}),
         AppendEntriesResponse::HigherVote(vote) => Outcome::HigherVote(vote_to_wire(vote)),
     };
-    wire::AppendResponse { outcome: Some(outcome), incarnation: local.incarnation.to_vec() }
+    wire::AppendResponse { outcome: Some(outcome), presence: Some(presence) }
 }
 
 pub(super) fn append_response_from_wire(
@@ -116,12 +141,11 @@ pub(super) fn append_response_from_wire(
 }
 
 pub(super) fn vote_request_to_wire(
-    local: LocalNode,
-    target: u64,
+    sender: wire::Sender,
     request: &VoteRequest<TypeConfig>,
 ) -> wire::VoteRequest {
     wire::VoteRequest {
-        sender: Some(sender(local, target)),
+        sender: Some(sender),
         vote: Some(vote_to_wire(&request.vote)),
         last_log: log_id_option_to_wire(request.last_log_id.as_ref()),
         leadership_transfer: request.leadership_transfer,
@@ -136,14 +160,14 @@ pub(super) fn vote_request_from_wire(request: wire::VoteRequest) -> Result<VoteR
 }
 
 pub(super) fn vote_response_to_wire(
-    local: LocalNode,
+    presence: wire::Presence,
     response: &VoteResponse<TypeConfig>,
 ) -> wire::VoteResponse {
     wire::VoteResponse {
         vote: Some(vote_to_wire(&response.vote)),
         granted: response.vote_granted,
         last_log: log_id_option_to_wire(response.last_log_id.as_ref()),
-        incarnation: local.incarnation.to_vec(),
+        presence: Some(presence),
     }
 }
 
@@ -155,12 +179,11 @@ pub(super) fn vote_response_from_wire(
 }
 
 pub(super) fn transfer_to_wire(
-    local: LocalNode,
-    target: u64,
+    sender: wire::Sender,
     request: &TransferLeaderRequest<TypeConfig>,
 ) -> wire::TransferLeaderRequest {
     wire::TransferLeaderRequest {
-        sender: Some(sender(local, target)),
+        sender: Some(sender),
         from: Some(vote_to_wire(request.from_leader())),
         to: *request.to_node_id(),
         last_log: log_id_option_to_wire(request.last_log_id()),

@@ -1,9 +1,10 @@
-//! Audit records for the wire. Nothing here is read by any rule.
+//! Answers from the audit trail. Files are read, so never on a thread of the runtime.
 
+use crate::audit_wire::{audit_record_to_wire, stored_record_to_wire};
 use crate::service::Shared;
-use interlock_core::{Action, KeyId, Verdict};
+use interlock_core::{KeyId, LogPosition};
 use interlock_proto::v1;
-use interlock_store::AuditRecord;
+use interlock_store::{AuditReadError, AuditReader};
 use tonic::Status;
 
 /// The newest records, of all keys or of one.
@@ -12,57 +13,39 @@ pub(super) async fn tail(
     count: u32,
     key: Option<KeyId>,
 ) -> Result<Vec<v1::AuditRecord>, Status> {
-    let reader = shared.audit.clone();
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let read = move || match key {
+    let records = read(shared, move |reader| match key {
         Some(key) => reader.of_key(key, count),
         None => reader.tail(count),
-    };
-    // Files are read: not on a runtime thread.
-    let records = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(|error| Status::internal(error.to_string()))?;
-    Ok(records
-        .into_iter()
-        .map(|record| v1::AuditRecord {
-            log_index: record.at.log_index,
-            item: record.at.item,
-            key_id: record.key().0.to_vec(),
-            rule: record.rule().number(),
-            rule_name: record.rule().name().to_owned(),
-            summary: summary(&record),
-            chain: record.chain.as_bytes().to_vec(),
-            holder: record.holder().map(ToString::to_string).unwrap_or_default(),
-        })
-        .collect())
+    });
+    Ok(records.await?.iter().map(audit_record_to_wire).collect())
 }
 
-/// One line for people: what was asked, and how it ended.
-fn summary(record: &AuditRecord) -> String {
-    let asked = match &record.command.action {
-        Action::AddKey(add) => format!("add key {}", add.name),
-        Action::Acquire { holder, .. } => format!("acquire by {holder}"),
-        Action::Release { holder, epoch, .. } => format!("release of epoch {epoch} by {holder}"),
-        Action::Handover { to, reason, .. } => format!("handover to {to} ({reason})"),
-        Action::Approve { epoch, intent, .. } => format!("approve {intent} under epoch {epoch}"),
-        Action::Freeze { reason, .. } => format!("freeze ({reason})"),
-        Action::Unfreeze { reason, .. } => format!("unfreeze ({reason})"),
-        Action::Reserve { holder, height, up_to_height, .. } => {
-            format!("reserve heights {height} to {up_to_height} by {holder}")
-        }
-        Action::Import { reason, .. } => format!("import ({reason})"),
-        Action::SetPolicy { reason, .. } => format!("set policy ({reason})"),
-        Action::SetSigners { signers, reason, .. } => {
-            let signers: Vec<_> = signers.iter().map(ToString::to_string).collect();
-            format!("set signers to {} ({reason})", signers.join(", "))
-        }
-        Action::Retire { reason, .. } => format!("retire ({reason})"),
-        Action::LiftQuarantine { attestation, .. } => format!("lift quarantine ({attestation})"),
-        Action::RaiseRules { rules, .. } => format!("raise rules to version {rules}"),
-    };
-    match &record.verdict {
-        Verdict::Denied(denial) => format!("{asked}: refused, {denial}"),
-        verdict => format!("{asked}: {}", verdict.rule()),
-    }
+/// Records from a place on.
+pub(super) async fn page(
+    shared: &Shared,
+    from: LogPosition,
+    count: u32,
+    key: Option<KeyId>,
+) -> Result<v1::AuditPageResponse, Status> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let page = read(shared, move |reader| reader.page(from, count, key)).await?;
+    Ok(v1::AuditPageResponse {
+        records: page.records.iter().map(stored_record_to_wire).collect(),
+        next_log_index: page.next.log_index,
+        next_item: page.next.item,
+        end: page.end,
+        damage: page.damage,
+    })
+}
+
+async fn read<T: Send + 'static>(
+    shared: &Shared,
+    ask: impl FnOnce(&AuditReader) -> Result<T, AuditReadError> + Send + 'static,
+) -> Result<T, Status> {
+    let reader = shared.audit.clone();
+    let asked = tokio::task::spawn_blocking(move || ask(&reader)).await;
+    asked
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|error| Status::internal(error.to_string()))
 }

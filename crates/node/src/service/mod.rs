@@ -4,10 +4,12 @@
 mod answer;
 mod audit;
 mod guard;
+mod membership;
 mod operator;
 mod session;
 
 pub(crate) use guard::GuardService;
+pub(crate) use membership::MembershipService;
 pub(crate) use operator::OperatorService;
 
 use crate::config::Failover;

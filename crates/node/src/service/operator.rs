@@ -1,5 +1,7 @@
-//! What operators call. Reads are linearizable, except `NodeStatus` and `AuditTail`: those say what this node knows.
+//! What operators call. Reads are linearizable, except `NodeStatus`, `AuditTail` and `AuditPage`: those say what this
+//! node knows.
 
+use crate::audit_wire::status_to_wire;
 use crate::caller::caller;
 use crate::failover::detector::View;
 use crate::service::Shared;
@@ -7,8 +9,8 @@ use crate::service::answer::{Changed, changed, malformed, misfit, no_verdict};
 use interlock_core::cometbft::CometbftClaim;
 use interlock_core::command::AddKey;
 use interlock_core::{
-    Action, ChainIdentity, Claim, Command, Holder, KeyId, KeyName, KeyRecord, Policy, PublicKey, Reason,
-    SignerId, Verdict,
+    Action, ChainIdentity, Claim, Command, Holder, KeyId, KeyName, KeyRecord, LogPosition, Policy, PublicKey,
+    Reason, SignerId, Verdict,
 };
 use interlock_proto::v1::operator_server::Operator;
 use interlock_proto::{
@@ -257,13 +259,28 @@ impl Operator for OperatorService {
     ) -> Result<Response<v1::AuditTailResponse>, Status> {
         caller(&request, READ)?;
         let request = request.get_ref();
-        if request.count == 0 || request.count > AUDIT_RECORDS_MAX {
-            return Err(Status::invalid_argument(format!("count: ask for 1 to {AUDIT_RECORDS_MAX} records")));
-        }
-        let key = request.key_id.as_deref().map(key_id).transpose().map_err(|error| malformed(&error))?;
+        let key = audit_filter(request.count, request.key_id.as_deref())?;
         let records = super::audit::tail(&self.shared, request.count, key).await?;
         Ok(Response::new(v1::AuditTailResponse { records }))
     }
+
+    async fn audit_page(
+        &self,
+        request: Request<v1::AuditPageRequest>,
+    ) -> Result<Response<v1::AuditPageResponse>, Status> {
+        caller(&request, READ)?;
+        let request = request.get_ref();
+        let key = audit_filter(request.count, request.key_id.as_deref())?;
+        let from = LogPosition { log_index: request.from_log_index, item: request.from_item };
+        Ok(Response::new(super::audit::page(&self.shared, from, request.count, key).await?))
+    }
+}
+
+fn audit_filter(count: u32, key: Option<&[u8]>) -> Result<Option<KeyId>, Status> {
+    if count == 0 || count > AUDIT_RECORDS_MAX {
+        return Err(Status::invalid_argument(format!("count: ask for 1 to {AUDIT_RECORDS_MAX} records")));
+    }
+    key.map(key_id).transpose().map_err(|error| malformed(&error))
 }
 
 fn status(shared: &Shared) -> v1::NodeStatusResponse {
@@ -290,6 +307,7 @@ fn status(shared: &Shared) -> v1::NodeStatusResponse {
         audit_chain: shared.state.read(|applied| applied.state.audit_chain().as_bytes().to_vec()),
         signers: signers(shared),
         members,
+        audit: Some(status_to_wire(&shared.audit.summary())),
     }
 }
 

@@ -1,10 +1,13 @@
 //! A real cluster in one process: real sockets, real TLS, real files; one directory per node.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
+pub(crate) mod members;
 pub(crate) mod signer;
 
 use interlock_core::ClusterId;
 use interlock_node::config::{Failover, Listen, Member, NodeConfig, Storage, Timing, TlsFiles};
-use interlock_node::{RunningNode, StartError, format, start};
+use interlock_node::{RunningNode, StartError, StopError, format, format_to_join, start};
 use interlock_proto::v1::guard_client::GuardClient;
 use interlock_proto::v1::operator_client::OperatorClient;
 use interlock_proto::{Identity, Role, v1};
@@ -64,18 +67,40 @@ impl Authority {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Three nodes and their authority.
+fn config(dir: &Path, authority: &Authority, member: &Member, founders: Vec<Member>) -> NodeConfig {
+    NodeConfig {
+        node_id: member.id,
+        cluster_id: None,
+        data_dir: dir.join(format!("node-{}", member.id)),
+        tls: authority.issue(&Identity::node(member.id)),
+        listen: Listen {
+            peers: member.peer_address.parse().unwrap(),
+            clients: member.client_address.parse().unwrap(),
+            http: None,
+        },
+        member: founders,
+        timing: TIMING,
+        failover: Failover::default(),
+        storage: Storage::default(),
+    }
+}
+
+/// Three nodes, those that joined later, and their authority.
 pub(crate) struct Cluster {
     pub(crate) id: ClusterId,
     pub(crate) authority: Authority,
     pub(crate) configs: Vec<NodeConfig>,
     pub(crate) nodes: Vec<Option<RunningNode>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
+
+/// Patient: these tests are about what happens, not how fast, on a machine that may be busy.
+const TIMING: Timing =
+    Timing { heartbeat_interval_ms: 100, election_timeout_min_ms: 600, election_timeout_max_ms: 1200 };
 
 impl Cluster {
     /// Formats three nodes; none runs yet.
@@ -89,34 +114,28 @@ impl Cluster {
                 client_address: free_address().to_string(),
             })
             .collect();
-        let configs: Vec<NodeConfig> = members
-            .iter()
-            .map(|member| NodeConfig {
-                node_id: member.id,
-                cluster_id: None,
-                data_dir: dir.path().join(format!("node-{}", member.id)),
-                tls: authority.issue(&Identity::node(member.id)),
-                listen: Listen {
-                    peers: member.peer_address.parse().unwrap(),
-                    clients: member.client_address.parse().unwrap(),
-                    http: None,
-                },
-                member: members.clone(),
-                // Patient: these tests are about what happens, not how fast, on a machine that may be busy.
-                timing: Timing {
-                    heartbeat_interval_ms: 100,
-                    election_timeout_min_ms: 600,
-                    election_timeout_max_ms: 1200,
-                },
-                failover: Failover::default(),
-                storage: Storage::default(),
-            })
-            .collect();
+        let configs: Vec<NodeConfig> =
+            members.iter().map(|member| config(dir.path(), &authority, member, members.clone())).collect();
         let id = format(&configs[0], None).unwrap();
         for config in &configs[1..] {
             assert_eq!(format(config, Some(id)).unwrap(), id);
         }
-        Self { id, authority, configs, nodes: vec![None, None, None], _dir: dir }
+        Self { id, authority, configs, nodes: vec![None, None, None], dir }
+    }
+
+    /// Formats one more node, to join later. Its index is its id less one, as that of all others.
+    pub(crate) fn format_joiner(&mut self) -> usize {
+        let index = self.configs.len();
+        let member = Member {
+            id: index as u64 + 1,
+            peer_address: free_address().to_string(),
+            client_address: free_address().to_string(),
+        };
+        let config = config(self.dir.path(), &self.authority, &member, Vec::new());
+        format_to_join(&config, self.id).unwrap();
+        self.configs.push(config);
+        self.nodes.push(None);
+        index
     }
 
     /// Formats and starts three nodes.
@@ -141,6 +160,17 @@ impl Cluster {
 
     pub(crate) async fn stop(&mut self, index: usize) {
         self.nodes[index].take().unwrap().shutdown().await;
+    }
+
+    /// Waits until the peers refuse a node's data, ends it, and says why they did.
+    pub(crate) async fn refused(&mut self, index: usize) -> String {
+        let mut node = self.nodes[index].take().unwrap();
+        let stopped = tokio::time::timeout(DEADLINE, node.stopped()).await.expect("a refusal");
+        node.shutdown().await;
+        match stopped {
+            Err(StopError::Refused(reason)) => reason,
+            other => panic!("stopped for another reason: {other:?}"),
+        }
     }
 
     pub(crate) fn channel(&self, index: usize, caller: &Identity) -> Channel {
@@ -177,14 +207,21 @@ impl Cluster {
 
     /// The index of the leader, once the running nodes agree on one that runs.
     pub(crate) async fn leader(&self) -> usize {
+        let running: Vec<usize> =
+            (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()).collect();
+        self.leader_of(&running).await
+    }
+
+    /// The index of the leader, once these nodes agree on one that runs.
+    pub(crate) async fn leader_of(&self, asked: &[usize]) -> usize {
         eventually("a leader", async || {
-            let running: Vec<usize> = (0..3).filter(|index| self.nodes[*index].is_some()).collect();
             let mut leaders = Vec::new();
-            for index in &running {
+            for index in asked {
                 let status = self.operator(*index).node_status(v1::NodeStatusRequest {}).await.ok()?;
                 leaders.push(usize::try_from(status.into_inner().leader?).unwrap() - 1);
             }
-            leaders.iter().all(|leader| *leader == leaders[0] && running.contains(leader)).then(|| leaders[0])
+            let runs = |leader: usize| self.nodes[leader].is_some();
+            leaders.iter().all(|leader| *leader == leaders[0] && runs(*leader)).then(|| leaders[0])
         })
         .await
     }

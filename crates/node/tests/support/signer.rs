@@ -59,7 +59,7 @@ impl Signer {
     pub(crate) async fn connect(cluster: &Cluster, name: &'static str, incarnation: u8, key: &[u8]) -> Self {
         let mut signer =
             Self { name, incarnation: vec![incarnation; 16], key: key.to_vec(), sessions: Vec::new() };
-        for index in 0..3 {
+        for index in 0..cluster.nodes.len() {
             if cluster.nodes[index].is_some() {
                 let session = signer.session(&mut cluster.signer(index, name), cluster.id).await.unwrap();
                 signer.sessions.push(session);

@@ -1,48 +1,101 @@
 //! The audit trail: append-only segments written after apply, and an index over them that can be rebuilt.
 //!
-//! A thread of its own writes both; signing waits for it only when its queue is full, as it may be while an index is
-//! built again after an unclean stop. Invariant: nothing that decides a
-//! verdict reads anything of this module. The trail repeats nothing: replaying the log after a restart adds only what
-//! is missing.
+//! One thread writes the segments, another follows them with the index; apply waits for the first only when its queue
+//! is full, and for the second never. Invariant: nothing that decides a verdict reads anything of this module. The
+//! trail repeats nothing: replaying the log after a restart adds only what is missing.
 
 mod index;
+mod indexer;
+mod manifest;
+mod pages;
+mod reader;
 mod record;
 mod segments;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use interlock_core::{KeyId, LogPosition};
-use interlock_disk::{Disk, DiskError};
+use interlock_core::LogPosition;
+use interlock_disk::{Disk, DiskError, Operation};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::fatal::{Fatal, FatalError};
-use index::{Index, IndexPlace};
+use indexer::Indexer;
+use manifest::IndexPlace;
+pub use pages::{AuditPage, StoredRecord};
+pub use reader::{AuditReadError, AuditReader, AuditSummary, QUERY_RECORDS_MAX};
 pub use record::AuditRecord;
-use segments::{SegmentReader, SegmentWriter};
+pub(crate) use record::EntryRecords;
+use segments::SegmentReader;
+use shared::Shared;
+pub use verify::{Break, ChainCheck, ChainReport, Gap};
+use writer::SegmentWriter;
 
 /// Applied entries that may wait for the audit thread; more make apply wait.
 const QUEUE_ENTRIES_MAX: usize = 4096;
-/// Most records that one query returns.
-pub const QUERY_RECORDS_MAX: usize = 10_000;
+/// Most KiB of encoded commands that may wait for it.
+const QUEUE_KIB_MAX: u32 = 64 * 1024;
 /// Default size at which a new segment begins.
-pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+pub const SEGMENT_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
+/// Smallest size at which a new segment begins.
+pub const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
+/// Default for the size of all segments together.
+pub const RETAIN_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
 
 /// Settings of the audit trail.
 #[derive(Debug, Clone)]
 pub struct AuditOptions {
     /// A new segment begins once the current one has this many bytes.
     pub segment_bytes: u64,
+    /// The oldest segments are removed before all together exceed this many bytes. At least two segments.
+    pub retain_bytes: u64,
+    /// Segments that hold only records this many log entries behind the newest segment are removed; `None` keeps them.
+    pub retain_entries: Option<u64>,
     /// Keep the sled index. Needs a real directory; without it queries read the segments.
     pub index: bool,
 }
 
 impl Default for AuditOptions {
     fn default() -> AuditOptions {
-        AuditOptions { segment_bytes: SEGMENT_BYTES_DEFAULT, index: true }
+        AuditOptions {
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            retain_bytes: RETAIN_BYTES_DEFAULT,
+            retain_entries: None,
+            index: true,
+        }
+    }
+}
+
+/// Why the settings of the trail are refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error(
+    "an audit trail of {retain_bytes} bytes in segments of {segment_bytes}: a segment has at least \
+     {SEGMENT_BYTES_MIN} bytes, and the trail room for two"
+)]
+pub struct AuditOptionsError {
+    /// The setting.
+    pub segment_bytes: u64,
+    /// The setting.
+    pub retain_bytes: u64,
+}
+
+impl AuditOptions {
+    /// # Errors
+    /// When a segment is too small to hold anything, or the trail too small for two.
+    pub fn check(&self) -> Result<(), AuditOptionsError> {
+        let (segment_bytes, retain_bytes) = (self.segment_bytes, self.retain_bytes);
+        if segment_bytes < SEGMENT_BYTES_MIN || retain_bytes / 2 < segment_bytes {
+            return Err(AuditOptionsError { segment_bytes, retain_bytes });
+        }
+        Ok(())
     }
 }
 
@@ -51,46 +104,51 @@ impl Default for AuditOptions {
 pub enum IndexStatus {
     /// There is none, by setting.
     Off,
-    /// It is being opened or built.
+    /// It is being opened.
     Starting,
     /// It is in use, as it was closed.
     Reopened,
+    /// It is being built from the segments because of this.
+    Building {
+        /// Why.
+        reason: String,
+    },
     /// It is in use, and was built from the segments because of this.
     Rebuilt {
         /// Why.
         reason: String,
     },
-    /// It failed and is not used until the next start, which builds it again.
+    /// It cannot be built, and is tried again at the next start.
     Failed {
         /// Why.
         reason: String,
     },
 }
 
-/// Why a query was not answered.
-#[derive(Debug, Error)]
-pub enum AuditReadError {
-    /// The segments could not be read.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
+impl fmt::Display for IndexStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IndexStatus::Off => f.write_str("off"),
+            IndexStatus::Starting => f.write_str("starting"),
+            IndexStatus::Reopened => f.write_str("in use"),
+            IndexStatus::Building { reason } => write!(f, "being built again: {reason}"),
+            IndexStatus::Rebuilt { reason } => write!(f, "built again: {reason}"),
+            IndexStatus::Failed { reason } => write!(f, "failed: {reason}"),
+        }
+    }
 }
 
 enum Job {
-    Append(Vec<AuditRecord>),
+    Append(EntryRecords, Option<OwnedSemaphorePermit>),
     Sync(oneshot::Sender<()>),
-}
-
-#[derive(Debug)]
-struct Shared {
-    segments: SegmentReader,
-    index: RwLock<Option<Index>>,
-    status: watch::Sender<IndexStatus>,
 }
 
 /// The writing side. Dropping it writes what is queued and closes the index cleanly.
 pub(crate) struct AuditTrail {
     sender: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    room: Arc<Semaphore>,
+    writer: Option<JoinHandle<()>>,
+    indexer: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     fatal: Fatal,
     last_at_open: Option<LogPosition>,
@@ -102,14 +160,8 @@ impl fmt::Debug for AuditTrail {
     }
 }
 
-/// Reads the audit trail. Clones share it.
-#[derive(Debug, Clone)]
-pub struct AuditReader {
-    shared: Arc<Shared>,
-}
-
 impl AuditTrail {
-    /// Opens the trail in `directory` and starts its thread. Records up to log index `synced` were synced before.
+    /// Opens the trail in `directory` and starts its threads. Records up to log index `synced` were synced before.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
@@ -117,25 +169,32 @@ impl AuditTrail {
         synced: Option<u64>,
         fatal: Fatal,
     ) -> Result<AuditTrail, DiskError> {
-        let writer =
-            SegmentWriter::open(Arc::clone(&disk), directory.clone(), options.segment_bytes, synced)?;
-        let last_at_open = writer.last();
-        let place = options.index.then(|| IndexPlace::new(Arc::clone(&disk), directory.clone()));
-        let starting = if options.index { IndexStatus::Starting } else { IndexStatus::Off };
-        let shared = Arc::new(Shared {
-            segments: SegmentReader::new(disk, directory.clone()),
-            index: RwLock::new(None),
-            status: watch::Sender::new(starting),
-        });
+        let writer = SegmentWriter::open(Arc::clone(&disk), directory.clone(), options.clone(), synced)?;
+        let end = writer.end();
+        let status = if options.index { IndexStatus::Starting } else { IndexStatus::Off };
+        let segments = SegmentReader::new(Arc::clone(&disk), directory.clone());
+        let shared = Arc::new(Shared::new(segments, end, status));
+        let failed = |source| DiskError { operation: Operation::Open, path: directory.clone(), source };
+        let indexer = if options.index {
+            let indexer = Indexer::new(IndexPlace::new(disk, directory.clone()), Arc::clone(&shared));
+            let thread = std::thread::Builder::new().name("interlock-index".to_owned());
+            Some(thread.spawn(move || indexer.run()).map_err(failed)?)
+        } else {
+            None
+        };
         let (sender, receiver) = mpsc::channel(QUEUE_ENTRIES_MAX);
-        let worker = Worker { writer, place, shared: Arc::clone(&shared), fatal: fatal.clone() };
+        let worker = Worker { writer, shared: Arc::clone(&shared), fatal: fatal.clone() };
         let thread = std::thread::Builder::new().name("interlock-audit".to_owned());
-        let thread = thread.spawn(move || worker.run(receiver)).map_err(|source| DiskError {
-            operation: interlock_disk::Operation::Open,
-            path: directory,
-            source,
-        })?;
-        Ok(AuditTrail { sender: Some(sender), thread: Some(thread), shared, fatal, last_at_open })
+        let writer = thread.spawn(move || worker.run(receiver)).map_err(failed)?;
+        Ok(AuditTrail {
+            sender: Some(sender),
+            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
+            writer: Some(writer),
+            indexer,
+            shared,
+            fatal,
+            last_at_open: end.last,
+        })
     }
 
     /// Newest place in the trail when it was opened.
@@ -147,10 +206,15 @@ impl AuditTrail {
         AuditReader { shared: Arc::clone(&self.shared) }
     }
 
-    /// Queues the records of one applied entry; waits while the queue is full.
-    pub(crate) async fn append(&self, records: Vec<AuditRecord>) -> Result<(), FatalError> {
+    /// Queues the records of one applied entry, whose commands have this many encoded bytes; waits while the queue is
+    /// full.
+    pub(crate) async fn append(&self, records: EntryRecords, bytes: usize) -> Result<(), FatalError> {
         self.fatal.check()?;
-        self.send(Job::Append(records)).await
+        // Never more than the whole queue, or it would wait for ever.
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(QUEUE_KIB_MAX).min(QUEUE_KIB_MAX);
+        // The semaphore is never closed, so this always gives a permit.
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
+        self.send(Job::Append(records, room)).await
     }
 
     /// Waits until everything queued so far is durable.
@@ -179,31 +243,38 @@ impl AuditTrail {
 impl Drop for AuditTrail {
     fn drop(&mut self) {
         drop(self.sender.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
+        let mut clean = true;
+        if let Some(writer) = self.writer.take() {
+            clean = writer.join().is_ok();
+        }
+        self.shared.close(clean && self.fatal.check().is_ok());
+        if let Some(indexer) = self.indexer.take()
+            && indexer.join().is_err()
         {
-            tracing::error!("the audit thread panicked");
+            tracing::error!("the audit index's thread panicked");
         }
     }
 }
 
 struct Worker {
     writer: SegmentWriter,
-    place: Option<IndexPlace>,
     shared: Arc<Shared>,
     fatal: Fatal,
 }
 
 impl Worker {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        self.start_index();
         while let Some(job) = jobs.blocking_recv() {
             if self.fatal.check().is_err() {
                 // Nothing is written after a failure; a waiting sync ends with its sender.
                 continue;
             }
             let done = match job {
-                Job::Append(records) => self.append(&records),
+                Job::Append(records, _room) => {
+                    let appended = self.writer.append(&records);
+                    self.shared.set_end(self.writer.end());
+                    appended
+                }
                 Job::Sync(sender) => self.writer.sync().map(|()| {
                     // The waiting snapshot may have been cancelled.
                     let _ = sender.send(());
@@ -213,152 +284,10 @@ impl Worker {
                 self.fatal.raise("write the audit trail", &error);
             }
         }
-        self.close();
-    }
-
-    fn append(&mut self, records: &[AuditRecord]) -> Result<(), DiskError> {
-        let index = self.shared.index();
-        let mut failed = Ok(());
-        self.writer.append(records, &mut |location, record| {
-            if let (Some(index), Ok(())) = (&index, &failed) {
-                failed = index.insert(location, record);
-            }
-        })?;
-        if let Err(error) = failed {
-            self.shared.fail_index(&error.to_string());
-        }
-        Ok(())
-    }
-
-    fn start_index(&self) {
-        let Some(place) = &self.place else { return };
-        let opened = place.open_clean(self.writer.last()).and_then(|opened| match opened {
-            Ok(index) => Ok((index, IndexStatus::Reopened)),
-            Err(reason) => {
-                tracing::warn!(%reason, "building the audit index again");
-                let index = place.build(&self.shared.segments)?;
-                Ok((index, IndexStatus::Rebuilt { reason }))
-            }
-        });
-        match opened {
-            Ok((index, status)) => {
-                self.shared.set_index(Some(index));
-                self.shared.status.send_replace(status);
-            }
-            Err(error) => self.shared.fail_index(&error.to_string()),
-        }
-    }
-
-    fn close(self) {
-        if self.fatal.check().is_err() {
-            return;
-        }
-        if let Err(error) = self.writer.sync() {
-            self.fatal.raise("close the audit trail", &error);
-            return;
-        }
-        let index = self.shared.take_index();
-        if let (Some(place), Some(index)) = (&self.place, index)
-            && let Err(error) = place.close(index, self.writer.last())
+        if self.fatal.check().is_ok()
+            && let Err(error) = self.writer.sync()
         {
-            // Without a manifest the next start builds it again.
-            tracing::warn!(%error, "the audit index did not close cleanly");
+            self.fatal.raise("close the audit trail", &error);
         }
-    }
-}
-
-impl Shared {
-    fn index(&self) -> Option<Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_index(&self, index: Option<Index>) {
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
-    }
-
-    fn take_index(&self) -> Option<Index> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn fail_index(&self, reason: &str) {
-        tracing::warn!(
-            reason,
-            "the audit index failed; queries read the segments, the next start builds it again"
-        );
-        self.set_index(None);
-        self.status.send_replace(IndexStatus::Failed { reason: reason.to_owned() });
-    }
-}
-
-impl AuditReader {
-    /// What the index is doing, now and later.
-    pub fn status(&self) -> watch::Receiver<IndexStatus> {
-        self.shared.status.subscribe()
-    }
-
-    /// The newest `count` records (at most [`QUERY_RECORDS_MAX`]), oldest of them first. What was applied in the last
-    /// moments may not be there yet.
-    ///
-    /// # Errors
-    /// When the segments cannot be read.
-    pub fn tail(&self, count: usize) -> Result<Vec<AuditRecord>, AuditReadError> {
-        self.query(count, |index, count| index.newest(count), |_| true)
-    }
-
-    /// The newest `count` records about a key, oldest of them first.
-    ///
-    /// # Errors
-    /// When the segments cannot be read.
-    pub fn of_key(&self, key: KeyId, count: usize) -> Result<Vec<AuditRecord>, AuditReadError> {
-        self.query(count, |index, count| index.newest_of(key, count), |record| record.key() == key)
-    }
-
-    fn query(
-        &self,
-        count: usize,
-        ask: impl FnOnce(&Index, usize) -> Result<Vec<segments::Location>, index::IndexError>,
-        wanted: impl Fn(&AuditRecord) -> bool,
-    ) -> Result<Vec<AuditRecord>, AuditReadError> {
-        let count = count.min(QUERY_RECORDS_MAX);
-        if let Some(index) = self.shared.index() {
-            match ask(&index, count).map(|locations| self.fetch(&locations)) {
-                Ok(Ok(Some(mut records))) if records.iter().all(&wanted) => {
-                    records.reverse();
-                    return Ok(records);
-                }
-                Ok(Err(error)) => return Err(error.into()),
-                Ok(Ok(_)) => self.shared.fail_index("it names places that hold no such record"),
-                Err(error) => self.shared.fail_index(&error.to_string()),
-            }
-        }
-        self.scan(count, wanted)
-    }
-
-    /// The records at these places; `None` when the index named a place that does not hold one.
-    fn fetch(&self, locations: &[segments::Location]) -> Result<Option<Vec<AuditRecord>>, DiskError> {
-        locations.iter().map(|location| self.shared.segments.read(*location)).collect()
-    }
-
-    fn scan(
-        &self,
-        count: usize,
-        wanted: impl Fn(&AuditRecord) -> bool,
-    ) -> Result<Vec<AuditRecord>, AuditReadError> {
-        let mut newest_first: Vec<AuditRecord> = Vec::new();
-        for segment in self.shared.segments.segments()?.into_iter().rev() {
-            if newest_first.len() >= count {
-                break;
-            }
-            let mut records = Vec::new();
-            self.shared.segments.scan(segment, &mut |_, record| {
-                if wanted(&record) {
-                    records.push(record);
-                }
-            })?;
-            newest_first.extend(records.into_iter().rev());
-        }
-        newest_first.truncate(count);
-        newest_first.reverse();
-        Ok(newest_first)
     }
 }

@@ -8,7 +8,7 @@ pub(super) const RECORD_HEADER_BYTES: usize = 8;
 /// Largest encoded record: a command is bounded by the batch that carried it, and its verdict is of like size.
 pub(super) const RECORD_BYTES_MAX: usize = 2 * crate::batch::BATCH_BYTES_MAX;
 
-/// What was applied at one place in the log, and what the state machine said. The same on every replica.
+/// What was applied at one place in the log, and what the state machine said. The same on every replica, except when.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct AuditRecord {
     /// Where in the log.
@@ -23,6 +23,29 @@ pub struct AuditRecord {
     /// The audit chain after this item.
     #[n(3)]
     pub chain: AuditChain,
+    /// When this node applied it, by its own clock, in ms since 1970. For people: no chain and no verdict reads it, it
+    /// differs between nodes, and a replay after a crash writes its own. `None` when it was not written down.
+    #[n(4)]
+    pub applied_at_ms: Option<u64>,
+}
+
+/// All records of one log entry.
+#[derive(Debug, Clone)]
+pub(crate) struct EntryRecords {
+    /// The audit chain before the first of them.
+    pub(crate) before: AuditChain,
+    /// In order, at least one.
+    pub(crate) records: Vec<AuditRecord>,
+}
+
+/// What stands at the start of some bytes.
+pub(super) enum Decoded {
+    /// A record, and how many bytes it takes.
+    Whole(Box<AuditRecord>, usize),
+    /// The beginning of one.
+    Short,
+    /// No record.
+    Damaged,
 }
 
 impl AuditRecord {
@@ -55,16 +78,32 @@ impl AuditRecord {
         buffer[start + 4..body].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    /// The record that starts at the first byte, and how many bytes it takes; `None` when it is torn or damaged.
-    pub(super) fn decode(bytes: &[u8]) -> Option<(AuditRecord, usize)> {
-        let header = bytes.first_chunk::<RECORD_HEADER_BYTES>()?;
+    /// The record that starts at the first byte.
+    pub(super) fn decode(bytes: &[u8]) -> Decoded {
+        let Some(header) = bytes.first_chunk::<RECORD_HEADER_BYTES>() else { return Decoded::Short };
         let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
         let checksum = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-        let end = RECORD_HEADER_BYTES.checked_add(length)?;
-        let body = bytes.get(RECORD_HEADER_BYTES..end)?;
-        if length == 0 || length > RECORD_BYTES_MAX || crc32c::crc32c(body) != checksum {
-            return None;
+        if length == 0 || length > RECORD_BYTES_MAX {
+            return Decoded::Damaged;
         }
-        Some((minicbor::decode(body).ok()?, end))
+        let end = RECORD_HEADER_BYTES + length;
+        let Some(body) = bytes.get(RECORD_HEADER_BYTES..end) else { return Decoded::Short };
+        if crc32c::crc32c(body) != checksum {
+            return Decoded::Damaged;
+        }
+        minicbor::decode(body).map_or(Decoded::Damaged, |record| Decoded::Whole(Box::new(record), end))
+    }
+
+    /// The record without frame and checksum, for the wire.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        minicbor::to_vec(self).expect("a command and a verdict that were applied encode into memory")
+    }
+
+    /// What [`AuditRecord::to_bytes`] made.
+    ///
+    /// # Errors
+    /// Names what does not decode.
+    pub fn from_bytes(bytes: &[u8]) -> Result<AuditRecord, String> {
+        minicbor::decode(bytes).map_err(|error| error.to_string())
     }
 }

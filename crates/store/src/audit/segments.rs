@@ -1,54 +1,68 @@
-//! Append-only segment files of the audit trail.
+//! Segment files of the audit trail, for reading: any number of readers beside the one writer.
 //!
-//! Written after apply and synced before a snapshot lets the log forget. Whatever a crash takes from the end is written
-//! again when the log is replayed, because places that are present already are skipped: no
-//! duplicate, and no gap but what came inside a snapshot.
+//! A segment is named by the log index of its first record, and its header holds the audit chain before that record.
+//! Invariant: inside a segment the chain has no gap; where something came inside a snapshot, or an older segment was
+//! removed, a new segment begins. Reading needs bounded memory, however long the trail is.
 
-use std::path::{Path, PathBuf};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use interlock_core::LogPosition;
-use interlock_disk::{Disk, DiskError, DiskFile, read_all};
+use interlock_core::AuditChain;
+use interlock_disk::{Disk, DiskError, DiskFile};
 
-use super::record::{AuditRecord, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+use super::record::{AuditRecord, Decoded};
 
 const MAGIC: [u8; 8] = *b"INTLKAUD";
-const FORMAT_VERSION: u32 = 1;
-/// magic 8, version 4, reserved 4.
-const HEADER_BYTES: usize = 16;
-const SUFFIX: &str = ".audit";
-/// Largest segment that is read.
-const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+const FORMAT_VERSION: u32 = 2;
+/// magic 8, version 4, CRC32C of the encoded chain 4, the chain in CBOR, zeros.
+pub(super) const HEADER_BYTES: usize = 64;
+/// Length of an [`AuditChain`] in CBOR: two bytes of head and the digest.
+const CHAIN_BYTES: usize = 34;
+/// Version 1: magic 8, version 4, reserved 4, and no chain.
+const HEADER_BYTES_V1: usize = 16;
+pub(super) const SUFFIX: &str = ".audit";
+/// Bytes read at once.
+const READ_BYTES: usize = 1024 * 1024;
 
-/// Where a record lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a record lies, or where the next one will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Location {
     /// Log index in the segment's name.
     pub(super) segment: u64,
+    /// From the start of the file; 0 is before its header.
     pub(super) offset: u64,
 }
 
-/// The files for reading: any number of readers beside the one writer.
+impl Location {
+    pub(super) fn start_of(segment: u64) -> Location {
+        Location { segment, offset: 0 }
+    }
+}
+
+/// What the head of a segment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Header {
+    /// Where its records begin, and the chain before the first; `None` was written by an older release.
+    Known { bytes: usize, before: Option<AuditChain> },
+    /// Torn, damaged, or of a newer release.
+    Unknown,
+}
+
+/// How far a scan came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scanned {
+    /// After the last whole record that was visited.
+    pub(super) end: u64,
+    /// Size of the file.
+    pub(super) size: u64,
+}
+
+/// The segment files of a directory.
 #[derive(Debug, Clone)]
 pub(super) struct SegmentReader {
-    disk: Arc<dyn Disk>,
-    directory: PathBuf,
-}
-
-/// The one writer.
-#[derive(Debug)]
-pub(super) struct SegmentWriter {
-    reader: SegmentReader,
-    segment_bytes: u64,
-    active: Option<Active>,
-    last: Option<LogPosition>,
-}
-
-#[derive(Debug)]
-struct Active {
-    segment: u64,
-    file: Box<dyn DiskFile>,
-    offset: u64,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) directory: PathBuf,
 }
 
 impl SegmentReader {
@@ -56,7 +70,7 @@ impl SegmentReader {
         SegmentReader { disk, directory }
     }
 
-    fn path(&self, segment: u64) -> PathBuf {
+    pub(super) fn path(&self, segment: u64) -> PathBuf {
         self.directory.join(format!("{segment:020}{SUFFIX}"))
     }
 
@@ -66,151 +80,151 @@ impl SegmentReader {
         Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect())
     }
 
-    /// Calls `visit` with the whole records of a segment; returns where they end and how long the file is.
+    pub(super) fn header(&self, segment: u64) -> Result<Header, DiskError> {
+        read_header(self.disk.open(&self.path(segment))?.as_ref())
+    }
+
+    /// Calls `visit` with the whole records of a segment from `from` on, up to `end` if given, until it breaks or
+    /// something there is no whole record.
     pub(super) fn scan(
         &self,
-        segment: u64,
-        visit: &mut dyn FnMut(Location, AuditRecord),
-    ) -> Result<(u64, u64), DiskError> {
-        let bytes = read_all(self.disk.as_ref(), &self.path(segment), SEGMENT_BYTES_MAX)?;
-        if bytes.get(..HEADER_BYTES) != Some(&header()[..]) {
-            return Ok((0, bytes.len() as u64));
+        from: Location,
+        end: Option<u64>,
+        visit: &mut dyn FnMut(Location, AuditRecord) -> ControlFlow<()>,
+    ) -> Result<Scanned, DiskError> {
+        let file = self.disk.open(&self.path(from.segment))?;
+        let size = file.size()?;
+        let Header::Known { bytes, .. } = read_header(file.as_ref())? else {
+            return Ok(Scanned { end: 0, size });
+        };
+        let mut records = Records {
+            file: file.as_ref(),
+            buffer: Vec::new(),
+            used: 0,
+            offset: from.offset.max(bytes as u64),
+            limit: end.unwrap_or(size).min(size),
+        };
+        loop {
+            let offset = records.offset;
+            let Some(record) = records.next()? else { return Ok(Scanned { end: offset, size }) };
+            if visit(Location { segment: from.segment, offset }, record).is_break() {
+                return Ok(Scanned { end: records.offset, size });
+            }
         }
-        let mut offset = HEADER_BYTES;
-        while let Some((record, length)) = AuditRecord::decode(&bytes[offset..]) {
-            visit(Location { segment, offset: offset as u64 }, record);
-            offset += length;
-        }
-        Ok((offset as u64, bytes.len() as u64))
     }
 
-    /// The record at a location; `None` when there is none that reads.
-    pub(super) fn read(&self, location: Location) -> Result<Option<AuditRecord>, DiskError> {
-        let file = self.disk.open(&self.path(location.segment))?;
-        let mut bytes = vec![0; RECORD_HEADER_BYTES];
-        let read = file.read_at(location.offset, &mut bytes)?;
-        if read < RECORD_HEADER_BYTES {
-            return Ok(None);
+    /// The records at these locations; `None` for one that holds no record that reads.
+    pub(super) fn read(&self, locations: &[Location]) -> Result<Vec<Option<AuditRecord>>, DiskError> {
+        let mut found = Vec::with_capacity(locations.len());
+        let mut open: Option<(u64, Option<Box<dyn DiskFile>>)> = None;
+        for location in locations {
+            let file = match &mut open {
+                Some((segment, file)) if *segment == location.segment => file,
+                _ => &mut open.insert((location.segment, self.open_if_there(location.segment)?)).1,
+            };
+            found.push(match file {
+                Some(file) => read_one(file.as_ref(), location.offset)?,
+                None => None,
+            });
         }
-        let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-        if length > RECORD_BYTES_MAX {
-            return Ok(None);
+        Ok(found)
+    }
+
+    /// A segment may be removed by retention at any time.
+    fn open_if_there(&self, segment: u64) -> Result<Option<Box<dyn DiskFile>>, DiskError> {
+        match self.disk.open(&self.path(segment)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
-        bytes.resize(RECORD_HEADER_BYTES + length, 0);
-        let read = file.read_at(location.offset, &mut bytes)?;
-        Ok(AuditRecord::decode(&bytes[..read]).map(|(record, _)| record))
     }
 }
 
-impl SegmentWriter {
-    /// Finds the end of the trail and cuts a torn record there. What is behind `synced`, the log index that the newest
-    /// snapshot covers, is written again: it may exist only in the memory of a kernel that failed to sync it.
-    pub(super) fn open(
-        disk: Arc<dyn Disk>,
-        directory: PathBuf,
-        segment_bytes: u64,
-        synced: Option<u64>,
-    ) -> Result<SegmentWriter, DiskError> {
-        let reader = SegmentReader::new(disk, directory);
-        let mut writer = SegmentWriter { reader, segment_bytes, active: None, last: None };
-        for segment in writer.reader.segments()?.into_iter().rev() {
-            let (mut last, mut unproven) = (None, None);
-            let (end, size) = writer.reader.scan(segment, &mut |location, record| {
-                last = Some(record.at);
-                if Some(record.at.log_index) > synced {
-                    unproven.get_or_insert(location.offset);
+/// Whole records of one file, one after the other.
+struct Records<'a> {
+    file: &'a dyn DiskFile,
+    /// Bytes read ahead; those before `used` are done with.
+    buffer: Vec<u8>,
+    used: usize,
+    /// Of the next record, in the file.
+    offset: u64,
+    limit: u64,
+}
+
+impl Records<'_> {
+    fn next(&mut self) -> Result<Option<AuditRecord>, DiskError> {
+        loop {
+            match AuditRecord::decode(&self.buffer[self.used..]) {
+                Decoded::Whole(record, length) => {
+                    self.used += length;
+                    self.offset += length as u64;
+                    return Ok(Some(*record));
                 }
-            })?;
-            let path = writer.reader.path(segment);
-            if last.is_none() {
-                // Nothing in it: begun when the process died.
-                writer.reader.disk.remove(&path)?;
-                writer.reader.disk.sync_dir(&writer.reader.directory)?;
-                continue;
+                Decoded::Damaged => return Ok(None),
+                Decoded::Short => {
+                    self.buffer.drain(..std::mem::take(&mut self.used));
+                    if !self.read_more()? {
+                        return Ok(None);
+                    }
+                }
             }
-            let file = writer.reader.disk.open(&path)?;
-            if size > end {
-                tracing::warn!(bytes = size - end, file = %path.display(), "cut a torn end of the audit trail");
-                file.set_size(end)?;
-            }
-            // An older segment was synced before this one was begun.
-            write_again(file.as_ref(), unproven.unwrap_or(end), end)?;
-            file.sync_data()?;
-            writer.last = last;
-            writer.active = Some(Active { segment, file, offset: end });
-            break;
         }
-        Ok(writer)
     }
 
-    /// Newest place in the trail.
-    pub(super) fn last(&self) -> Option<LogPosition> {
-        self.last
-    }
-
-    /// Appends the records that are not there yet, all in one write; then tells `placed` where each lies.
-    pub(super) fn append(
-        &mut self,
-        records: &[AuditRecord],
-        placed: &mut dyn FnMut(Location, &AuditRecord),
-    ) -> Result<(), DiskError> {
-        let last = self.last;
-        let mut new = records.iter().filter(|record| last.is_none_or(|last| last < record.at)).peekable();
-        let Some(first) = new.peek() else { return Ok(()) };
-        let first_index = first.at.log_index;
-        let active = self.active_for(first_index)?;
-        let mut buffer = Vec::new();
-        let mut written = Vec::new();
-        for record in new {
-            let offset = active.offset + buffer.len() as u64;
-            record.encode(&mut buffer);
-            written.push((Location { segment: active.segment, offset }, record));
-        }
-        active.file.write_at(active.offset, &buffer)?;
-        active.offset += buffer.len() as u64;
-        self.last = written.last().map(|(_, record)| record.at);
-        // Only now: whoever finds a place in the index must find the record there.
-        written.into_iter().for_each(|(location, record)| placed(location, record));
-        Ok(())
-    }
-
-    /// Makes what was appended durable.
-    pub(super) fn sync(&self) -> Result<(), DiskError> {
-        self.active.as_ref().map_or(Ok(()), |active| active.file.sync_data())
-    }
-
-    fn active_for(&mut self, log_index: u64) -> Result<&mut Active, DiskError> {
-        let full = self.active.as_ref().is_none_or(|active| {
-            // A segment is named by its first log index, so one entry never spans two.
-            active.offset >= self.segment_bytes && active.segment != log_index
-        });
-        if full {
-            self.sync()?;
-            let path = self.reader.path(log_index);
-            let file = self.reader.disk.create(&path)?;
-            file.write_at(0, &header())?;
-            file.sync_data()?;
-            self.reader.disk.sync_dir(parent(&path))?;
-            self.active = Some(Active { segment: log_index, file, offset: HEADER_BYTES as u64 });
-        }
-        Ok(self.active.as_mut().expect("there is one, or it was made above"))
+    fn read_more(&mut self) -> Result<bool, DiskError> {
+        let at = self.offset + self.buffer.len() as u64;
+        // At most READ_BYTES, so it fits any usize.
+        let length = self.limit.saturating_sub(at).min(READ_BYTES as u64) as usize;
+        let start = self.buffer.len();
+        self.buffer.resize(start + length, 0);
+        let read = if length == 0 { 0 } else { self.file.read_at(at, &mut self.buffer[start..])? };
+        self.buffer.truncate(start + read);
+        Ok(read > 0)
     }
 }
 
-fn write_again(file: &dyn DiskFile, start: u64, end: u64) -> Result<(), DiskError> {
-    // At most a segment, which fits memory: it was just read.
-    let mut bytes = vec![0; end.saturating_sub(start) as usize];
-    let read = file.read_at(start, &mut bytes)?;
-    file.write_at(start, &bytes[..read])
+fn read_one(file: &dyn DiskFile, offset: u64) -> Result<Option<AuditRecord>, DiskError> {
+    let mut records = Records { file, buffer: Vec::new(), used: 0, offset, limit: file.size()? };
+    // A record rarely needs more, and most reads are of single records.
+    let mut bytes = vec![0; 2048];
+    let read = file.read_at(offset, &mut bytes)?;
+    bytes.truncate(read);
+    records.buffer = bytes;
+    records.next()
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
+fn read_header(file: &dyn DiskFile) -> Result<Header, DiskError> {
+    let mut bytes = [0; HEADER_BYTES];
+    let read = file.read_at(0, &mut bytes)?;
+    Ok(decode_header(&bytes[..read]))
 }
 
-fn header() -> [u8; HEADER_BYTES] {
+pub(super) fn encode_header(before: AuditChain) -> [u8; HEADER_BYTES] {
+    let chain = minicbor::to_vec(before).expect("a digest encodes into memory");
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    bytes[12..16].copy_from_slice(&crc32c::crc32c(&chain).to_le_bytes());
+    bytes[16..16 + CHAIN_BYTES].copy_from_slice(&chain);
     bytes
+}
+
+fn decode_header(bytes: &[u8]) -> Header {
+    if bytes.get(..8) != Some(&MAGIC[..]) || bytes.len() < HEADER_BYTES_V1 {
+        return Header::Unknown;
+    }
+    let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    match number(8) {
+        1 => Header::Known { bytes: HEADER_BYTES_V1, before: None },
+        FORMAT_VERSION => match bytes.get(16..16 + CHAIN_BYTES) {
+            Some(chain) if bytes.len() == HEADER_BYTES && crc32c::crc32c(chain) == number(12) => {
+                minicbor::decode(chain).map_or(Header::Unknown, |before| Header::Known {
+                    bytes: HEADER_BYTES,
+                    before: Some(before),
+                })
+            }
+            _ => Header::Unknown,
+        },
+        _ => Header::Unknown,
+    }
 }

@@ -2,7 +2,9 @@
 
 mod damage;
 mod life;
+mod marks;
 mod power_cut;
 mod quiet;
+mod snapshots;
 mod suite;
 mod support;

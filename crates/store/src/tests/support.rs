@@ -40,7 +40,7 @@ pub(super) fn small_options() -> (StoreOptions, Failures) {
     let mut options = StoreOptions::new(on_fatal);
     options.wal = WalOptions { segment_bytes: 8 * 1024, prepare_ahead: false, ..WalOptions::default() };
     options.wal.cache_bytes_max = 2 * 1024;
-    options.audit = AuditOptions { segment_bytes: 4 * 1024, index: false };
+    options.audit = AuditOptions { segment_bytes: 4 * 1024, index: false, ..AuditOptions::default() };
     (options, failures)
 }
 

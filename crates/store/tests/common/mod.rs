@@ -63,7 +63,11 @@ impl Directory {
 
     /// Opens and replays as openraft does at start.
     pub(crate) async fn start(&self) -> Store {
-        let mut store = self.open().unwrap();
+        self.start_with(&options()).await
+    }
+
+    pub(crate) async fn start_with(&self, options: &StoreOptions) -> Store {
+        let mut store = Store::open(Arc::clone(&self.disk), &self.path, expected(), options).unwrap();
         StorageHelper::new(&mut store.log, &mut store.machine).with_id(1).get_initial_state().await.unwrap();
         store
     }
@@ -95,7 +99,11 @@ pub(crate) fn acquire(key: KeyId, epoch: u64) -> Command {
 pub(crate) fn entry(index: u64) -> Entry {
     let add = add_key(u8::try_from(index).unwrap());
     let take = acquire(add.key, 0);
-    Entry { log_id: log_id(index), payload: Payload::Normal(Batch::new(vec![add, take]).unwrap()) }
+    entry_of(index, vec![add, take])
+}
+
+pub(crate) fn entry_of(index: u64, commands: Vec<Command>) -> Entry {
+    Entry { log_id: log_id(index), payload: Payload::Normal(Batch::new(commands).unwrap()) }
 }
 
 /// Appends, commits and applies entries of these indexes.

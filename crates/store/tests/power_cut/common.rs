@@ -13,8 +13,8 @@ use interlock_core::{
 use interlock_disk::Disk;
 use interlock_store::{
     AuditOptions, AuditRecord, Batch, Entry, Expected, FatalHook, FormatError, FormatSpec, FoundingMember,
-    LeaderId, LogId, Payload, PeerRefused, Store, StoreOpenError, StoreOptions, TypeConfig, Vote, WalOptions,
-    format,
+    LeaderId, LogId, Mark, Payload, PeerRefused, Presence, Store, StoreOpenError, StoreOptions, TypeConfig,
+    Vote, WalOptions, format,
 };
 use openraft::RaftLogReader as _;
 use openraft::storage::RaftLogStorage as _;
@@ -77,7 +77,8 @@ fn member(id: u64) -> FoundingMember {
 pub(crate) fn options(segment_bytes: u64, on_fatal: FatalHook) -> StoreOptions {
     let mut options = StoreOptions::new(on_fatal);
     options.wal = WalOptions { segment_bytes, cache_bytes_max: 2 * 1024, ..WalOptions::default() };
-    options.audit = AuditOptions { segment_bytes: segment_bytes / 2, index: false };
+    let segment_bytes = (segment_bytes / 2).max(4 * 1024);
+    options.audit = AuditOptions { segment_bytes, index: false, ..AuditOptions::default() };
     options
 }
 
@@ -140,7 +141,7 @@ pub(crate) fn apply_to(state: &mut State, entry: &Entry) -> Vec<AuditRecord> {
     let places = (0_u32..).map(|item| LogPosition { log_index: entry.log_id.index(), item });
     let applied = places.zip(batch.commands()).map(|(at, command)| {
         let verdict = state.apply(at, command);
-        AuditRecord { at, command: command.clone(), verdict, chain: state.audit_chain() }
+        AuditRecord { at, command: command.clone(), verdict, chain: state.audit_chain(), applied_at_ms: None }
     });
     applied.collect()
 }
@@ -154,7 +155,8 @@ pub(crate) fn replay<'a>(entries: impl Iterator<Item = &'a Entry>) -> (State, Ve
 
 /// Hears a peer with these data for the first time, or again.
 pub(crate) fn hear_peer(store: &Store, node_id: u64, incarnation: u128) -> Result<(), PeerRefused> {
-    store.peers.check(node_id, incarnation)
+    let (opened, flushed) = (Mark::default(), Mark::default());
+    store.peers.hear(node_id, &Presence { incarnation, run: 1, opened, flushed })
 }
 
 /// The newest records of the trail, once its thread has written up to `newest`.
@@ -165,7 +167,9 @@ pub(crate) fn settled(
 ) -> Result<Vec<AuditRecord>, String> {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let records = store.audit.tail(count).map_err(|error| error.to_string())?;
+        let mut records = store.audit.tail(count).map_err(|error| error.to_string())?;
+        // When a record was applied is no part of what must be equal.
+        records.iter_mut().for_each(|record| record.applied_at_ms = None);
         let last = records.last().map(|record| record.at);
         if last >= newest {
             return Ok(records);

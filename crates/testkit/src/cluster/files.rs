@@ -29,22 +29,26 @@ pub(super) struct Certificate {
 }
 
 pub(super) fn members() -> Result<Vec<Member>, ClusterError> {
-    let mut members = Vec::new();
-    for id in NODE_IDS {
-        members.push(Member {
-            id,
-            peer_address: free_address()?,
-            client_address: free_address()?,
-            http_address: free_address()?,
-        });
-    }
-    Ok(members)
+    NODE_IDS.into_iter().map(member).collect()
+}
+
+pub(super) fn member(id: u64) -> Result<Member, ClusterError> {
+    Ok(Member {
+        id,
+        peer_address: free_address()?,
+        client_address: free_address()?,
+        http_address: free_address()?,
+    })
 }
 
 impl Pki {
     pub(super) fn create(program: &Path, directory: &Path) -> Result<Self, ClusterError> {
         run_to_end(Command::new(program).args(["pki", "init", "--dir"]).arg(directory))?;
-        Ok(Self { directory: directory.to_owned() })
+        Ok(Self::open(directory))
+    }
+
+    pub(super) fn open(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
     }
 
     pub(super) fn issue(&self, program: &Path, role: &str, name: &str) -> Result<Certificate, ClusterError> {
@@ -99,6 +103,14 @@ pub(super) fn write_operator(
         text += &format!("\n[[guard]]\nid = {id}\naddress = {client_address:?}\n");
     }
     write(directory, "operator.toml", &text)
+}
+
+/// Adds a guard node to a configuration of an operator or a signer.
+pub(super) fn append_guard(config: &Path, member: &Member) -> Result<(), ClusterError> {
+    let Member { id, client_address, .. } = member;
+    let mut file = std::fs::OpenOptions::new().append(true).open(config).map_err(file_error(config))?;
+    let text = format!("\n[[guard]]\nid = {id}\naddress = {client_address:?}\n");
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(file_error(config))
 }
 
 pub(super) fn write_signer(
