@@ -31,7 +31,7 @@ pub(crate) fn stored_record_to_wire(stored: &StoredRecord) -> v1::AuditRecord {
     }
 }
 
-/// What [`stored_record_to_wire`] made.
+/// A record of a page, for checking the chain.
 ///
 /// # Errors
 /// Names what does not decode.
