@@ -44,7 +44,7 @@ pub fn format(config: &NodeConfig, cluster: Option<ClusterId>) -> Result<Cluster
     Ok(cluster)
 }
 
-fn random() -> Result<[u8; 16], FormatError> {
+pub(crate) fn random() -> Result<[u8; 16], FormatError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| FormatError::Random(error.to_string()))?;
     Ok(bytes)

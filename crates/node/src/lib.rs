@@ -11,6 +11,7 @@ mod format;
 mod health;
 mod proposer;
 mod raft;
+mod restore;
 mod service;
 mod sessions;
 mod start;
@@ -19,7 +20,13 @@ mod tls;
 pub use config::NodeConfig;
 pub use format::{FormatError, format};
 pub use raft::founders_digest;
+pub use restore::{
+    FloorError, FloorSource, HEAD_MARGIN_HEIGHTS, RestoreError, Restored, restore, survivor,
+};
 pub use start::{RunningNode, StartError, StopError, start};
 
 /// What can be wrong with a data directory: the command line tells these apart.
-pub use interlock_store::{FormatError as DirectoryError, IdentityError, StoreOpenError};
+pub use interlock_store::{
+    Backup, BackupError, BackupLabel, FormatError as DirectoryError, IdentityError, StoreOpenError, Survivor,
+    SurvivorError, write_backup,
+};

@@ -4,7 +4,7 @@
 //! Keeps: an answer `NotCommitted` is given only when openraft says, by variant, that the entry was never appended.
 
 use interlock_core::{Command, Verdict};
-use interlock_store::{Batch, BatchError, StateMachine, TypeConfig};
+use interlock_store::{Batch, BatchError, StateHandle, StateMachine, TypeConfig};
 use openraft::errors::{ClientWriteError, RaftError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,18 +46,23 @@ struct Waiting {
 #[derive(Clone)]
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Waiting>,
+    state: StateHandle,
 }
 
 impl Proposer {
     /// Starts the batching task; it ends with the last handle.
-    pub(crate) fn start(raft: openraft::Raft<TypeConfig, StateMachine>) -> Self {
+    pub(crate) fn start(raft: openraft::Raft<TypeConfig, StateMachine>, state: StateHandle) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_COMMANDS_MAX);
         tokio::spawn(run(raft, waiting));
-        Self { queue }
+        Self { queue, state }
     }
 
-    /// Proposes one command and waits for its verdict.
+    /// Proposes one command and waits for its verdict. A command that this program does not understand never enters the
+    /// log: it would stop every node that meets it there.
     pub(crate) async fn propose(&self, command: Command) -> Result<Verdict, ProposeError> {
+        if let Err(error) = self.state.read(|applied| applied.state.book().understands(&command)) {
+            return Err(ProposeError::NotCommitted { leader: None, message: error.to_string() });
+        }
         let (answer, verdict) = oneshot::channel();
         if self.queue.try_send(Waiting { command, answer }).is_err() {
             let message = format!("overloaded: {QUEUE_COMMANDS_MAX} commands are waiting; try again");

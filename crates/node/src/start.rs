@@ -5,7 +5,7 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::failover::{self, Driver};
 use crate::health;
 use crate::proposer::Proposer;
-use crate::raft::{LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, founders_digest};
+use crate::raft::{LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, RulesAsker, founders_digest};
 use crate::service::{GuardService, OperatorService, Shared};
 use crate::sessions::Sessions;
 use crate::tls::{Tls, TlsError};
@@ -129,7 +129,8 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         state: state.clone(),
         audit,
         sessions: Arc::new(Sessions::default()),
-        proposer: Proposer::start(raft.clone()),
+        proposer: Proposer::start(raft.clone(), state.clone()),
+        rules: RulesAsker::new(local, tls.clone(), Arc::clone(&known_peers)),
         settings: config.failover,
         started_at: Instant::now(),
         stopping: stopping.clone(),

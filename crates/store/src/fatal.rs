@@ -12,18 +12,52 @@ use thiserror::Error;
 
 /// Exit code of a process that stopped because its storage failed (EX_IOERR of sysexits.h).
 pub const EXIT_STORAGE_FAILED: i32 = 74;
+/// Exit code of a process that met a command of a later release in its log (EX_PROTOCOL of sysexits.h).
+pub const EXIT_TOO_OLD: i32 = 76;
 
-/// The first storage failure. Every later call on the store returns the same one.
+/// What kind of failure stops the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FatalKind {
+    /// A write or a sync failed.
+    Storage,
+    /// The log holds a command of a later release: applying it, or skipping it, would make this replica differ.
+    TooOld,
+}
+
+/// The first failure. Every later call on the store returns the same one.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
-#[error(
-    "storage failed while trying to {doing}: {cause}. What is durable is unknown, so this process stops. \
-     Check the disk, then start it again"
-)]
+#[error("{}", self.text())]
 pub struct FatalError {
+    /// What kind.
+    pub kind: FatalKind,
     /// What was being done.
     pub doing: String,
-    /// What the disk said.
+    /// What stood in the way.
     pub cause: String,
+}
+
+impl FatalError {
+    fn text(&self) -> String {
+        let FatalError { kind, doing, cause } = self;
+        match kind {
+            FatalKind::Storage => format!(
+                "storage failed while trying to {doing}: {cause}. What is durable is unknown, so this process stops. \
+                 Check the disk, then start it again"
+            ),
+            FatalKind::TooOld => format!(
+                "this program is too old to {doing}: {cause}. Another verdict than that of the other nodes would be worse \
+                 than none, so this process stops. Nothing is lost: upgrade it, then start it again"
+            ),
+        }
+    }
+
+    /// How the process ends.
+    pub fn exit_code(&self) -> i32 {
+        match self.kind {
+            FatalKind::Storage => EXIT_STORAGE_FAILED,
+            FatalKind::TooOld => EXIT_TOO_OLD,
+        }
+    }
 }
 
 impl From<FatalError> for io::Error {
@@ -42,12 +76,12 @@ impl FatalHook {
         FatalHook(Arc::new(hook))
     }
 
-    /// The hook of a real process: the reason to stderr, then exit with [`EXIT_STORAGE_FAILED`].
+    /// The hook of a real process: the reason to stderr, then exit with its code.
     pub fn stop_process() -> FatalHook {
         FatalHook::new(|error| {
             // If stderr is gone too, the exit code still tells.
             let _ = writeln!(io::stderr(), "interlock: {error}");
-            std::process::exit(EXIT_STORAGE_FAILED);
+            std::process::exit(error.exit_code());
         })
     }
 }
@@ -72,7 +106,12 @@ impl Fatal {
 
     /// Poisons the store. Returns the first failure, which may be an earlier one.
     pub(crate) fn raise(&self, doing: &str, cause: &dyn StdError) -> FatalError {
-        let error = FatalError { doing: doing.to_owned(), cause: cause.to_string() };
+        self.raise_kind(FatalKind::Storage, doing, cause)
+    }
+
+    /// As [`Fatal::raise`], for any kind of failure.
+    pub(crate) fn raise_kind(&self, kind: FatalKind, doing: &str, cause: &dyn StdError) -> FatalError {
+        let error = FatalError { kind, doing: doing.to_owned(), cause: cause.to_string() };
         if self.raised.set(error.clone()).is_ok() {
             (self.hook.0)(&error);
         }

@@ -13,7 +13,8 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use crate::peers::PeerBook;
-use crate::types::GuardNode;
+use crate::snapshot;
+use crate::types::{GuardNode, Snapshot};
 use crate::wal::{self, Owner, WalOptions, WalOptionsError};
 
 /// Version of the data directory as a whole.
@@ -227,6 +228,17 @@ pub fn format(
     spec: &FormatSpec,
     options: &WalOptions,
 ) -> Result<Identity, FormatError> {
+    format_with(disk, path, spec, options, None)
+}
+
+/// As [`format`], with a snapshot to begin from.
+pub(crate) fn format_with(
+    disk: &dyn Disk,
+    path: &Path,
+    spec: &FormatSpec,
+    options: &WalOptions,
+    first: Option<&Snapshot>,
+) -> Result<Identity, FormatError> {
     options.check()?;
     check_members(spec)?;
     match disk.create_dir(path) {
@@ -247,6 +259,9 @@ pub fn format(
     disk.sync_dir(path)?;
     PeerBook::create(disk, path)?;
     wal::create(disk, &path.join(LOG_DIRECTORY), Owner(spec.incarnation), options)?;
+    if let Some(first) = first {
+        snapshot::create(disk, &path.join(SNAPSHOT_DIRECTORY), first)?;
+    }
     let identity = Identity {
         format_version: FORMAT_VERSION,
         cluster_id: spec.cluster_id,

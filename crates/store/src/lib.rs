@@ -5,6 +5,7 @@
 //! retried: it stops the process.
 
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod codec;
 pub mod fatal;
@@ -12,6 +13,7 @@ pub mod identity;
 mod log_store;
 mod log_view;
 pub mod peers;
+mod restore;
 pub mod snapshot;
 pub mod state_machine;
 mod store;
@@ -21,13 +23,15 @@ pub mod wal;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{Backup, BackupError, BackupLabel, BackupOrigin, write_backup};
 pub use audit::{AuditOptions, AuditReader, AuditRecord, IndexStatus};
 pub use batch::{Batch, BatchError};
-pub use fatal::{EXIT_STORAGE_FAILED, FatalError, FatalHook};
+pub use fatal::{EXIT_STORAGE_FAILED, EXIT_TOO_OLD, FatalError, FatalHook, FatalKind};
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};
 pub use interlock_disk::{Disk, RealDisk};
 pub use log_store::{LogReader, LogStore};
 pub use peers::{PeerBook, PeerBookError, PeerRefused};
+pub use restore::{FIRST_INDEX, RestoreError, Survivor, SurvivorError, read_survivor, restore};
 pub use snapshot::{SnapshotData, SnapshotError};
 pub use state_machine::{Applied, AppliedEntry, SnapshotBuilder, StateHandle, StateMachine};
 pub use store::{Store, StoreOpenError, StoreOptions};

@@ -270,6 +270,12 @@ impl SnapshotFiles {
     }
 }
 
+/// Puts the first snapshot into a directory that has none yet. Durable when it returns.
+pub(crate) fn create(disk: &dyn Disk, directory: &Path, first: &Snapshot) -> Result<(), DiskError> {
+    let path = directory.join(file_name(first.meta.last_log_id.as_ref()));
+    replace_file(disk, &path, first.snapshot.as_bytes())
+}
+
 fn file_name(id: Option<&LogId>) -> String {
     let (index, term, node) = id.map_or((0, 0, 0), |id| {
         (id.index(), id.committed_leader_id().term, id.committed_leader_id().node_id)

@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::audit::{AuditRecord, AuditTrail};
 use crate::batch::Batch;
-use crate::fatal::Fatal;
+use crate::fatal::{Fatal, FatalError, FatalKind};
 use crate::snapshot::{self, SnapshotData, SnapshotError, SnapshotFiles};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Verdicts};
 
@@ -145,6 +145,21 @@ impl StateHandle {
 const NOT_POISONED: &str = "nobody panicked while changing the state";
 
 impl Shared {
+    /// A command of a later release stops this node before anything of its entry is applied.
+    fn check_understood(&self, log_id: LogId, payload: &Payload) -> Result<(), FatalError> {
+        let Payload::Normal(batch) = payload else { return Ok(()) };
+        let applied = self.applied.read().expect(NOT_POISONED);
+        let book = applied.state.book();
+        match batch.commands().iter().find_map(|command| book.understands(command).err()) {
+            None => Ok(()),
+            Some(error) => {
+                drop(applied);
+                let doing = format!("apply log entry {}", log_id.index());
+                Err(self.fatal.raise_kind(FatalKind::TooOld, &doing, &error))
+            }
+        }
+    }
+
     fn apply(&self, log_id: LogId, payload: Payload) -> (Verdicts, Option<Arc<AppliedEntry>>) {
         let mut applied = self.applied.write().expect(NOT_POISONED);
         assert!(applied.last_applied < Some(log_id), "entries are applied in order, each once");
@@ -233,6 +248,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         while let Some(next) = entries.next().await {
             self.shared.fatal.check()?;
             let (entry, responder) = next?;
+            self.shared.check_understood(entry.log_id, &entry.payload)?;
             let (verdicts, applied) = self.shared.apply(entry.log_id, entry.payload);
             if let Some(responder) = responder {
                 responder.send(verdicts);

@@ -1,10 +1,12 @@
 //! openraft over gRPC: our wire types, one long-lived channel per purpose and peer, deadlines on every call.
 
 mod network;
+mod rules;
 mod service;
 mod wire;
 
 pub(crate) use network::PeerNetwork;
+pub(crate) use rules::RulesAsker;
 pub(crate) use service::PeerService;
 
 use interlock_core::ClusterId;

@@ -47,7 +47,7 @@ impl RaftNetworkFactory<TypeConfig> for PeerNetwork {
 }
 
 /// A client whose channel connects at first use and again whenever it broke.
-fn lazy_client(tls: &Tls, target: u64, node: &GuardNode) -> Result<RaftClient<Channel>, String> {
+pub(super) fn lazy_client(tls: &Tls, target: u64, node: &GuardNode) -> Result<RaftClient<Channel>, String> {
     let uri = format!("https://{}", node.peer_address);
     let endpoint = Endpoint::from_shared(uri)
         .and_then(|endpoint| endpoint.tls_config(tls.client(target)))

@@ -4,6 +4,7 @@
 use crate::caller::caller;
 use crate::raft::{LocalNode, SNAPSHOT_BYTES_MAX, check_data, wire};
 use interlock_core::ClusterId;
+use interlock_core::book::RULES_NEWEST;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
@@ -144,6 +145,15 @@ impl Raft for PeerService {
         let answer = self.raft.handle_transfer_leader(parsed).await.map_err(fatal)?;
         let reason = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
         Ok(Response::new(proto::TransferLeaderResponse { accepted: answer.is_ok(), reason }))
+    }
+
+    async fn known_rules(
+        &self,
+        request: Request<proto::KnownRulesRequest>,
+    ) -> Result<Response<proto::KnownRulesResponse>, Status> {
+        self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        let incarnation = self.local.incarnation.to_vec();
+        Ok(Response::new(proto::KnownRulesResponse { newest: RULES_NEWEST, incarnation }))
     }
 }
 
