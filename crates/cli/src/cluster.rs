@@ -5,6 +5,7 @@ use crate::error::CliError;
 use crate::key_view::PositionView;
 use crate::operator::connect;
 use crate::output::{self, table};
+use crate::rules;
 use interlock_client::{NodeReport, OperatorError};
 use interlock_proto::v1;
 use serde::Serialize;
@@ -47,8 +48,10 @@ struct SignerKeyView {
 }
 
 pub(crate) async fn run(command: &ClusterCommand) -> Result<(), CliError> {
-    let ClusterCommand::Status(args) = command;
-    status(args).await
+    match command {
+        ClusterCommand::Status(args) => status(args).await,
+        ClusterCommand::RaiseRules(args) => rules::raise(args).await,
+    }
 }
 
 async fn status(args: &ClusterStatusArgs) -> Result<(), CliError> {

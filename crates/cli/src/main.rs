@@ -4,14 +4,23 @@
 //! May not live here: any rule, any protocol, any durable state.
 
 mod args;
+mod backup;
+mod backup_args;
+mod claims;
 mod classify;
 mod cluster;
 mod codes;
+mod comet_rpc;
 mod config;
 mod demo;
 mod error;
 mod failover;
+mod floors;
 mod key;
+mod key_add;
+mod key_args;
+mod key_change;
+mod key_transfer;
 mod key_view;
 mod leash;
 mod logging;
@@ -20,6 +29,8 @@ mod node;
 mod operator;
 mod output;
 mod pki;
+mod recover;
+mod rules;
 mod signer;
 
 use args::{Cli, Command, PkiCommand};
@@ -45,6 +56,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Key(command) => key::run(&command).await,
         Command::Failover(args) => failover::run(&args).await,
         Command::Cluster(command) => cluster::run(&command).await,
+        Command::Backup(command) => backup::run(&command).await,
         Command::Demo(args) => demo::run(&args).await,
     }
 }

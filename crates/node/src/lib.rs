@@ -20,13 +20,11 @@ mod tls;
 pub use config::NodeConfig;
 pub use format::{FormatError, format};
 pub use raft::founders_digest;
-pub use restore::{
-    FloorError, FloorSource, HEAD_MARGIN_HEIGHTS, RestoreError, Restored, restore, survivor,
-};
+pub use restore::{FloorError, FloorSource, HEAD_MARGIN_HEIGHTS, RestoreError, Restored, restore, survivor};
 pub use start::{RunningNode, StartError, StopError, start};
 
 /// What can be wrong with a data directory: the command line tells these apart.
 pub use interlock_store::{
-    Backup, BackupError, BackupLabel, FormatError as DirectoryError, IdentityError, StoreOpenError, Survivor,
-    SurvivorError, write_backup,
+    Backup, BackupError, BackupLabel, FormatError as DirectoryError, IdentityError,
+    RestoreError as RestoreDirectoryError, StoreOpenError, Survivor, SurvivorError, write_backup,
 };

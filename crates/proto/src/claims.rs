@@ -186,7 +186,12 @@ mod tests {
                 epochs: Some(ClaimedEpochs { source_epoch: 0, target_epoch: 3 }),
             }),
             Claim::Tezos(TezosClaim::default()),
-            Claim::Tezos(TezosClaim { floor_level: Some(0), block: at, preattestation: None, attestation: at }),
+            Claim::Tezos(TezosClaim {
+                floor_level: Some(0),
+                block: at,
+                preattestation: None,
+                attestation: at,
+            }),
             Claim::Generic(GenericClaim::default()),
             Claim::Generic(GenericClaim { floor_height: Some(1), newest: Some([2, 0, 1]) }),
         ] {

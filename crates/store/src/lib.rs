@@ -23,8 +23,8 @@ pub mod wal;
 #[cfg(test)]
 mod tests;
 
-pub use backup::{Backup, BackupError, BackupLabel, BackupOrigin, write_backup};
 pub use audit::{AuditOptions, AuditReader, AuditRecord, IndexStatus};
+pub use backup::{Backup, BackupError, BackupLabel, BackupOrigin, write_backup};
 pub use batch::{Batch, BatchError};
 pub use fatal::{EXIT_STORAGE_FAILED, EXIT_TOO_OLD, FatalError, FatalHook, FatalKind};
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};

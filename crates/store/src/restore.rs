@@ -97,7 +97,9 @@ pub enum SurvivorError {
     #[error("the log does not read: {0}")]
     Entry(std::io::Error),
     /// The log begins after what the snapshot covers.
-    #[error("the log begins at entry {first}, the state it needs is that after entry {needed:?}: one is missing")]
+    #[error(
+        "the log begins at entry {first}, the state it needs is that after entry {needed:?}: one is missing"
+    )]
     Gap {
         /// First entry in the log.
         first: u64,

@@ -42,21 +42,14 @@ async fn a_restored_directory_begins_with_its_snapshot_and_one_voter() {
     for _ in 0..2 {
         let expected = Expected { node_id: 1, cluster_id: Some(NEW) };
         let mut store = Store::open(Arc::clone(&data.disk), &data.path, expected, &options()).unwrap();
-        StorageHelper::new(&mut store.log, &mut store.machine)
-            .with_id(1)
-            .get_initial_state()
-            .await
-            .unwrap();
+        StorageHelper::new(&mut store.log, &mut store.machine).with_id(1).get_initial_state().await.unwrap();
         let held = store.log.get_log_state().await.unwrap();
         assert_eq!(held.last_log_id.map(|id| id.index()), Some(FIRST_INDEX), "it founds no empty cluster");
         let voters: Vec<u64> =
             store.state.read(|applied| applied.membership.membership().voter_ids().collect());
         assert_eq!(voters, [1]);
         assert_eq!(store.state.read(|applied| applied.state.clone()), state);
-        assert_eq!(
-            store.state.read(|applied| applied.last_applied.map(|id| id.index())),
-            Some(FIRST_INDEX)
-        );
+        assert_eq!(store.state.read(|applied| applied.last_applied.map(|id| id.index())), Some(FIRST_INDEX));
     }
     let old = data.open();
     assert!(old.is_err(), "it is no data of the old cluster: {old:?}");

@@ -12,6 +12,7 @@ fn help_of_every_command() {
         "node --help",
         "node format --help",
         "node start --help",
+        "node recover --help",
         "signer --help",
         "signer enroll --help",
         "signer start --help",
@@ -21,8 +22,19 @@ fn help_of_every_command() {
         "key show --help",
         "key freeze --help",
         "key unfreeze --help",
+        "key policy --help",
+        "key signers --help",
+        "key retire --help",
+        "key lift-quarantine --help",
+        "key import --help",
+        "key export --help",
         "failover --help",
         "cluster status --help",
+        "cluster raise-rules --help",
+        "backup --help",
+        "backup save --help",
+        "backup verify --help",
+        "backup restore --help",
         "demo --help",
     ];
     let transcript = Scratch::new().transcript(&lines);
@@ -40,6 +52,9 @@ fn wrong_usage_exits_with_2_and_prints_nothing_on_stdout() {
         "pki init --dir pki --valid-days 0",
         "key add --config o.toml --name val --chain-id c --public-key x --signer a --at-height minus-one",
         "failover val --config o.toml",
+        "backup restore backup --config n.toml",
+        "node recover --config n.toml --from old",
+        "key lift-quarantine val --config o.toml",
     ];
     let scratch = Scratch::new();
     for line in lines {

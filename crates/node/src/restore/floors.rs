@@ -101,7 +101,8 @@ pub enum FloorError {
 pub(super) fn floors(state: &State, sources: &[FloorSource]) -> Result<Vec<(KeyId, Claim)>, FloorError> {
     check_sources(state, sources)?;
     let mut found = Vec::new();
-    for (key, record) in state.keys().filter(|(_, record)| !matches!(record.state, KeyState::Retired { .. })) {
+    for (key, record) in state.keys().filter(|(_, record)| !matches!(record.state, KeyState::Retired { .. }))
+    {
         let mut covered = false;
         let mut watermarks = BTreeMap::new();
         for source in sources {

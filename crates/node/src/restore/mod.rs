@@ -34,7 +34,9 @@ pub enum RestoreError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The configuration names a cluster, which cannot be the new one.
-    #[error("the configuration names cluster {0}; a restored cluster gets an id of its own: remove cluster_id")]
+    #[error(
+        "the configuration names cluster {0}; a restored cluster gets an id of its own: remove cluster_id"
+    )]
     ClusterNamed(String),
     /// Nothing says what was signed since, or what says it does not fit.
     #[error(transparent)]

@@ -68,9 +68,7 @@ fn a_restored_record_refuses_what_was_signed_after_the_backup() {
     let mut index = 10;
     let mut rule = |state: &mut State, action| {
         index += 1;
-        state
-            .apply(LogPosition { log_index: index, item: 0 }, &Command { cluster: NEW, key, action })
-            .rule()
+        state.apply(LogPosition { log_index: index, item: 0 }, &Command { cluster: NEW, key, action }).rule()
     };
     let acquire = |epoch| Action::Acquire { holder: holder(), expected_epoch: Epoch(epoch) };
     assert_eq!(rule(&mut restored, acquire(1)), Rule::KeyActive);

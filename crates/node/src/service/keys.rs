@@ -154,11 +154,8 @@ mod tests {
     #[test]
     fn chains_are_told_apart_by_their_protocol() {
         assert!(message(&v1::AddKeyRequest { protocol: "solana".into(), ..add() }).contains("\"tezos\""));
-        let ethereum = |root: &str| v1::AddKeyRequest {
-            protocol: "ethereum".into(),
-            chain_id: root.into(),
-            ..add()
-        };
+        let ethereum =
+            |root: &str| v1::AddKeyRequest { protocol: "ethereum".into(), chain_id: root.into(), ..add() };
         for wrong in ["", "4b", &"4B".repeat(32), &"zz".repeat(32)] {
             assert!(message(&ethereum(wrong)).contains("64 lower-case hex digits"), "{wrong}");
         }

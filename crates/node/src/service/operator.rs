@@ -32,7 +32,10 @@ impl OperatorService {
     }
 
     /// Parses and proposes an operator's change.
-    async fn change<T: KeyChange>(&self, request: Request<T>) -> Result<Response<v1::ChangeResponse>, Status> {
+    async fn change<T: KeyChange>(
+        &self,
+        request: Request<T>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
         let who = caller(&request, CHANGE)?;
         self.propose(request.get_ref().parse(&who, self.shared.local.cluster)?).await
     }
@@ -181,14 +184,16 @@ impl Operator for OperatorService {
         &self,
         request: Request<v1::FreezeKeyRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        self.change_state(request, |expected_version, reason| Action::Freeze { expected_version, reason }).await
+        self.change_state(request, |expected_version, reason| Action::Freeze { expected_version, reason })
+            .await
     }
 
     async fn unfreeze_key(
         &self,
         request: Request<v1::FreezeKeyRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        self.change_state(request, |expected_version, reason| Action::Unfreeze { expected_version, reason }).await
+        self.change_state(request, |expected_version, reason| Action::Unfreeze { expected_version, reason })
+            .await
     }
 
     async fn failover(
@@ -272,7 +277,8 @@ impl Operator for OperatorService {
         &self,
         request: Request<v1::FreezeKeyRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        self.change_state(request, |expected_version, reason| Action::Retire { expected_version, reason }).await
+        self.change_state(request, |expected_version, reason| Action::Retire { expected_version, reason })
+            .await
     }
 
     async fn raise_rules(
