@@ -36,7 +36,8 @@ fn ask(mut stream: TcpStream, host: &str) -> std::io::Result<String> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     // Version 1.0, so that the answer comes whole and ends with the connection.
-    write!(stream, "GET /status HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n")?;
+    let request = format!("GET /status HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     Ok(answer)
