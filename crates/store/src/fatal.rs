@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::sync::{Arc, OnceLock};
 
+use interlock_core::book::NotUnderstood;
 use thiserror::Error;
 
 /// Exit code of a process that stopped because its storage failed (EX_IOERR of sysexits.h).
@@ -15,47 +16,39 @@ pub const EXIT_STORAGE_FAILED: i32 = 74;
 /// Exit code of a process that met a command of a later release in its log (EX_PROTOCOL of sysexits.h).
 pub const EXIT_TOO_OLD: i32 = 76;
 
-/// What kind of failure stops the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FatalKind {
-    /// A write or a sync failed.
-    Storage,
-    /// The log holds a command of a later release: applying it, or skipping it, would make this replica differ.
-    TooOld,
-}
-
-/// The first failure. Every later call on the store returns the same one.
+/// Why the store does nothing any more. Every later call on it returns the same.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
-#[error("{}", self.text())]
-pub struct FatalError {
-    /// What kind.
-    pub kind: FatalKind,
-    /// What was being done.
-    pub doing: String,
-    /// What stood in the way.
-    pub cause: String,
+pub enum FatalError {
+    /// A write or a sync failed.
+    #[error(
+        "storage failed while trying to {doing}: {cause}. What is durable is unknown, so this process stops. \
+         Check the disk, then start it again"
+    )]
+    Storage {
+        /// What was being done.
+        doing: String,
+        /// What the disk said.
+        cause: String,
+    },
+    /// The log holds a command of a later release: applying it, or skipping it, would make this replica differ.
+    #[error(
+        "this program is too old to apply log entry {index}: {cause}. Another verdict than that of the other nodes would be \
+         worse than none, so this process stops. Nothing is lost: upgrade it, then start it again"
+    )]
+    TooOld {
+        /// The entry's index.
+        index: u64,
+        /// What it asks for.
+        cause: NotUnderstood,
+    },
 }
 
 impl FatalError {
-    fn text(&self) -> String {
-        let FatalError { kind, doing, cause } = self;
-        match kind {
-            FatalKind::Storage => format!(
-                "storage failed while trying to {doing}: {cause}. What is durable is unknown, so this process stops. \
-                 Check the disk, then start it again"
-            ),
-            FatalKind::TooOld => format!(
-                "this program is too old to {doing}: {cause}. Another verdict than that of the other nodes would be worse \
-                 than none, so this process stops. Nothing is lost: upgrade it, then start it again"
-            ),
-        }
-    }
-
     /// How the process ends.
     pub fn exit_code(&self) -> i32 {
-        match self.kind {
-            FatalKind::Storage => EXIT_STORAGE_FAILED,
-            FatalKind::TooOld => EXIT_TOO_OLD,
+        match self {
+            FatalError::Storage { .. } => EXIT_STORAGE_FAILED,
+            FatalError::TooOld { .. } => EXIT_TOO_OLD,
         }
     }
 }
@@ -106,12 +99,11 @@ impl Fatal {
 
     /// Poisons the store. Returns the first failure, which may be an earlier one.
     pub(crate) fn raise(&self, doing: &str, cause: &dyn StdError) -> FatalError {
-        self.raise_kind(FatalKind::Storage, doing, cause)
+        self.stop(FatalError::Storage { doing: doing.to_owned(), cause: cause.to_string() })
     }
 
-    /// As [`Fatal::raise`], for any kind of failure.
-    pub(crate) fn raise_kind(&self, kind: FatalKind, doing: &str, cause: &dyn StdError) -> FatalError {
-        let error = FatalError { kind, doing: doing.to_owned(), cause: cause.to_string() };
+    /// As [`Fatal::raise`], for any reason.
+    pub(crate) fn stop(&self, error: FatalError) -> FatalError {
         if self.raised.set(error.clone()).is_ok() {
             (self.hook.0)(&error);
         }

@@ -26,7 +26,7 @@ mod tests;
 pub use audit::{AuditOptions, AuditReader, AuditRecord, IndexStatus};
 pub use backup::{Backup, BackupError, BackupLabel, BackupOrigin, write_backup};
 pub use batch::{Batch, BatchError};
-pub use fatal::{EXIT_STORAGE_FAILED, EXIT_TOO_OLD, FatalError, FatalHook, FatalKind};
+pub use fatal::{EXIT_STORAGE_FAILED, EXIT_TOO_OLD, FatalError, FatalHook};
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};
 pub use interlock_disk::{Disk, RealDisk};
 pub use log_store::{LogReader, LogStore};

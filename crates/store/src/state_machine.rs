@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::audit::{AuditRecord, AuditTrail};
 use crate::batch::Batch;
-use crate::fatal::{Fatal, FatalError, FatalKind};
+use crate::fatal::{Fatal, FatalError};
 use crate::snapshot::{self, SnapshotData, SnapshotError, SnapshotFiles};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Verdicts};
 
@@ -154,8 +154,7 @@ impl Shared {
             None => Ok(()),
             Some(error) => {
                 drop(applied);
-                let doing = format!("apply log entry {}", log_id.index());
-                Err(self.fatal.raise_kind(FatalKind::TooOld, &doing, &error))
+                Err(self.fatal.stop(FatalError::TooOld { index: log_id.index(), cause: error }))
             }
         }
     }
