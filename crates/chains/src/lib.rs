@@ -7,3 +7,4 @@
 //! sign come from the same message as the digest. A message that is not understood in full is refused.
 
 pub mod cometbft;
+pub mod ethereum;

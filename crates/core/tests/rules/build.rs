@@ -1,10 +1,13 @@
 //! Short ways to make the values that the tests need. Nothing here decides anything.
 
-use interlock_core::cometbft::{CometbftIntent, Position, Step, Timestamp};
+use interlock_core::cometbft::{CometbftClaim, CometbftIntent, Position, Step, Timestamp};
 use interlock_core::command::AddKey;
+use interlock_core::ethereum::EthereumClaim;
+use interlock_core::generic::GenericClaim;
+use interlock_core::tezos::TezosClaim;
 use interlock_core::{
-    Action, ChainId, ChainIdentity, ClusterId, Command, Digest, Epoch, Holder, Incarnation, Intent, KeyId,
-    KeyName, LogPosition, NodeName, Policy, PublicKey, SignerId, State, Verdict,
+    Action, ChainId, ChainIdentity, Claim, ClusterId, Command, Digest, Epoch, Holder, Incarnation, Intent,
+    KeyId, KeyName, LogPosition, NodeName, Policy, PublicKey, Reason, SignerId, State, Verdict,
 };
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
@@ -20,12 +23,23 @@ impl Machine {
         Self { state: State::genesis(CLUSTER), next_index: 1 }
     }
 
-    /// A machine with key 0, whose lease `holder(0, 1)` holds under epoch 1.
+    /// A machine with a CometBFT key, whose lease `holder(0, 1)` holds under epoch 1.
     pub(crate) fn holding(floor_height: u64, policy: Policy) -> Self {
+        Self::with(COMETBFT, Claim::Cometbft(CometbftClaim::floor(floor_height)), policy)
+    }
+
+    /// A machine with one key, whose lease `holder(0, 1)` holds under epoch 1.
+    pub(crate) fn with(key: u8, claim: Claim, policy: Policy) -> Self {
         let mut machine = Self::new();
-        machine.apply(&add_key(0, floor_height, policy));
+        if policy.window_heights > 0 {
+            let raise = Action::RaiseRules { expected_rules: 1, rules: 2 };
+            let key = KeyId::of_cluster(CLUSTER);
+            machine.apply(&Command { cluster: CLUSTER, key, action: raise });
+        }
+        let added = machine.apply(&AddKey { claim, ..add_key(key, policy) }.into_command(CLUSTER));
+        assert!(!added.is_denied(), "{added:?}");
         let acquire = Action::Acquire { holder: holder(0, 1), expected_epoch: Epoch(0) };
-        assert!(!machine.act(0, acquire).is_denied());
+        assert!(!machine.act(key, acquire).is_denied());
         machine
     }
 
@@ -43,13 +57,26 @@ impl Machine {
         self.apply(&Command { cluster: CLUSTER, key: key_id(key), action })
     }
 
-    /// Key 0, asked by the holder that [`Self::holding`] made.
+    /// The CometBFT key, asked by the holder that [`Self::holding`] made.
     pub(crate) fn ask(&mut self, intent: CometbftIntent) -> Verdict {
-        self.act(
-            0,
-            Action::Approve { holder: holder(0, 1), epoch: Epoch(1), intent: Intent::Cometbft(intent) },
-        )
+        self.ask_key(COMETBFT, Intent::Cometbft(intent))
     }
+
+    /// Any key, asked by the holder that [`Self::with`] made.
+    pub(crate) fn ask_key(&mut self, key: u8, intent: Intent) -> Verdict {
+        self.act(key, Action::Approve { holder: holder(0, 1), epoch: Epoch(1), intent })
+    }
+
+    /// Imports a claim, whatever jump it makes.
+    pub(crate) fn import(&mut self, key: u8, claim: Claim) -> Verdict {
+        let expected_version = self.state.key(key_id(key)).unwrap().version;
+        let import = Action::Import { expected_version, claim, jump_confirmed: true, reason: reason("test") };
+        self.act(key, import)
+    }
+}
+
+pub(crate) fn reason(text: &str) -> Reason {
+    Reason::parse(text).unwrap()
 }
 
 pub(crate) fn signer(number: u8) -> SignerId {
@@ -60,29 +87,46 @@ pub(crate) fn holder(signer_number: u8, incarnation: u8) -> Holder {
     Holder { signer: signer(signer_number), incarnation: Incarnation([incarnation; 16]) }
 }
 
-fn chain() -> ChainIdentity {
-    ChainIdentity::Cometbft(ChainId::parse("test-1").unwrap())
-}
+/// Number of the key of each protocol.
+pub(crate) const COMETBFT: u8 = 0;
+pub(crate) const ETHEREUM: u8 = 1;
+pub(crate) const TEZOS: u8 = 2;
+pub(crate) const GENERIC: u8 = 3;
 
-fn public_key(key: u8) -> PublicKey {
-    PublicKey::new(&[key; 32]).unwrap()
+/// Keys are numbered; the number says the protocol as well.
+pub(crate) fn chain(key: u8) -> ChainIdentity {
+    let name = ChainId::parse("test-1").unwrap();
+    match key % 4 {
+        COMETBFT => ChainIdentity::Cometbft(name),
+        ETHEREUM => ChainIdentity::Ethereum { genesis_validators_root: Digest([9; 32]) },
+        TEZOS => ChainIdentity::Tezos(name),
+        _ => ChainIdentity::Generic(name),
+    }
 }
 
 pub(crate) fn key_id(key: u8) -> KeyId {
-    KeyId::of(&chain(), &public_key(key))
+    KeyId::of(&chain(key), &PublicKey::new(&[key; 32]).unwrap())
 }
 
-/// Key number `key`, which alpha and beta may use.
-pub(crate) fn add_key(key: u8, floor_height: u64, policy: Policy) -> Command {
+/// Key number `key`, which alpha and beta may use, and which has signed nothing.
+pub(crate) fn add_key(key: u8, policy: Policy) -> AddKey {
     AddKey {
         name: KeyName::parse(&format!("key-{key}")).unwrap(),
-        chain: chain(),
-        public_key: public_key(key),
+        chain: chain(key),
+        public_key: PublicKey::new(&[key; 32]).unwrap(),
         signers: vec![signer(0), signer(1)],
-        floor_height,
+        claim: nothing_signed(key),
         policy,
     }
-    .into_command(CLUSTER)
+}
+
+pub(crate) fn nothing_signed(key: u8) -> Claim {
+    match key % 4 {
+        COMETBFT => Claim::Cometbft(CometbftClaim::floor(0)),
+        ETHEREUM => Claim::Ethereum(EthereumClaim::default()),
+        TEZOS => Claim::Tezos(TezosClaim::default()),
+        _ => Claim::Generic(GenericClaim::default()),
+    }
 }
 
 pub(crate) const STEPS: [Step; 3] = [Step::Proposal, Step::Prevote, Step::Precommit];

@@ -1,8 +1,9 @@
 //! Encodings: what decodes was valid, and equal states have equal bytes.
 
-use crate::build::{Machine, add_key, intent};
+use crate::build::{CLUSTER, Machine, add_key, intent};
 use interlock_core::cometbft::{Position, Step};
 use interlock_core::key::PUBLIC_KEY_MAX_BYTES;
+use interlock_core::state::StateError;
 use interlock_core::{AuditChain, LogPosition, Policy, PublicKey, Rule, State, Verdict};
 
 #[test]
@@ -33,12 +34,13 @@ fn decoding_a_public_key_checks_its_length() {
 #[test]
 fn a_cut_state_does_not_decode() {
     let mut machine = Machine::holding(3, Policy::default());
-    machine.apply(&add_key(1, 0, Policy::default()));
+    machine.apply(&add_key(1, Policy::default()).into_command(CLUSTER));
     machine.ask(intent(Position { height: 4, round: 0, step: Step::Precommit }, 1, 10, "n1"));
-    let bytes = minicbor::to_vec(&machine.state).unwrap();
-    assert_eq!(minicbor::decode::<State>(&bytes).unwrap(), machine.state);
+    let bytes = machine.state.to_bytes();
+    assert_eq!(State::from_bytes(&bytes), Ok(machine.state));
     for len in 0..bytes.len() {
-        assert!(minicbor::decode::<State>(&bytes[..len]).is_err(), "cut at {len} of {} bytes", bytes.len());
+        let cut = State::from_bytes(&bytes[..len]);
+        assert_eq!(cut, Err(StateError::Undecodable), "cut at {len} of {} bytes", bytes.len());
     }
 }
 
@@ -46,7 +48,8 @@ fn a_cut_state_does_not_decode() {
 #[test]
 fn the_audit_chain_covers_every_part_of_an_item() {
     let mut machine = Machine::new();
-    let (one, two) = (add_key(0, 0, Policy::default()), add_key(1, 0, Policy::default()));
+    let add = |key| add_key(key, Policy::default()).into_command(CLUSTER);
+    let (one, two) = (add(0), add(1));
     let at = |log_index, item| LogPosition { log_index, item };
     let (changed, other) = (machine.apply(&one), Verdict::Changed { version: 2 });
     let start = AuditChain::start();

@@ -1,9 +1,9 @@
 //! CometBFT v0.38's `FilePV`, written down again as a table of outcomes, against ours: every pair of an approved and an
 //! asked message in a small world.
 
-use crate::build::{Machine, STEPS, intent};
-use interlock_core::cometbft::{Position, Step};
-use interlock_core::{Approval, Policy, Rule, Verdict};
+use crate::build::{COMETBFT, Machine, STEPS, intent};
+use interlock_core::cometbft::{ClaimedMessage, CometbftClaim, Content, Position, Step};
+use interlock_core::{Approval, Approved, Claim, Policy, Position as AnyPosition, Rule, Verdict};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FilePv {
@@ -80,12 +80,13 @@ fn every_pair_of_messages_is_decided_as_upstream_does() {
                 if let Verdict::Approved(approved) = verdict {
                     let recorded = if approved.approval == Approval::Repeat { 10 } else { seconds };
                     assert_eq!(
-                        approved.timestamp.seconds, recorded,
+                        approved.timestamp.map(|timestamp| timestamp.seconds),
+                        Some(recorded),
                         "a repeat is signed with the recorded timestamp"
                     );
                     assert_eq!(
                         (approved.position, approved.payload),
-                        (asked, intent(asked, block, seconds, "n1").payload)
+                        (AnyPosition::Cometbft(asked), intent(asked, block, seconds, "n1").payload)
                     );
                 }
                 cases += 1;
@@ -93,6 +94,55 @@ fn every_pair_of_messages_is_decided_as_upstream_does() {
         }
     }
     assert_eq!((cases, deviations), (27 * 27 * 3, 9));
+}
+
+/// A state file holds the newest position with its sign bytes, or without them ("no SignBytes found"): taken over as a
+/// claim, it is judged as `FilePV` judges its own file.
+#[test]
+fn an_imported_state_file_is_judged_as_upstream_judges_its_own() {
+    for last in positions() {
+        for asked in positions() {
+            for (has_sign_bytes, difference) in [
+                (false, Difference::None),
+                (false, Difference::Block),
+                (true, Difference::None),
+                (true, Difference::TimestampOnly),
+                (true, Difference::Block),
+            ] {
+                let signed = intent(last, 1, 10, "n1");
+                let content = Content { payload: signed.payload, timestamp: signed.timestamp };
+                let content = has_sign_bytes.then_some(content);
+                let message = ClaimedMessage { position: last, content, block: signed.block };
+                let claim = Claim::Cometbft(CometbftClaim { floor_height: 0, signed: Some(message) });
+                let mut machine =
+                    Machine::with(COMETBFT, claim, Policy { lock_rule: false, ..Policy::default() });
+                let block = if difference == Difference::Block { 2 } else { 1 };
+                let seconds = if difference == Difference::TimestampOnly { 11 } else { 10 };
+                let verdict = machine.ask(intent(asked, block, seconds, "n1"));
+                let expected = match upstream(last, asked, difference) {
+                    FilePv::OldSignature | FilePv::ConflictingData if !has_sign_bytes => Rule::AboveFloor,
+                    FilePv::OldSignature
+                        if asked.step == Step::Proposal && difference == Difference::TimestampOnly =>
+                    {
+                        Rule::NoConflict
+                    }
+                    FilePv::OldSignature => Rule::Repeat,
+                    FilePv::ConflictingData => Rule::NoConflict,
+                    FilePv::NewSignature => Rule::Advance,
+                    _ => Rule::NoRegression,
+                };
+                let sign_bytes = if has_sign_bytes { "with" } else { "without" };
+                assert_eq!(
+                    verdict.rule(),
+                    expected,
+                    "{last} {sign_bytes} sign bytes, {asked}, {difference:?}"
+                );
+                if let Verdict::Approved(Approved { approval: Approval::Repeat, timestamp, .. }) = verdict {
+                    assert_eq!(timestamp, Some(signed.timestamp), "the timestamp of the file");
+                }
+            }
+        }
+    }
 }
 
 /// Each step of a round may name another block: only two payloads at one position conflict.

@@ -3,9 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod build;
+mod conflict;
 mod encoding;
+mod ethereum;
 mod filepv;
+mod history;
 mod lock;
 mod oracle;
 mod properties;
 mod regressions;
+mod steps;
+mod tezos;
+mod world;

@@ -1,200 +1,323 @@
-//! A second opinion on every verdict, from the whole history instead of a watermark.
-//!
-//! Slow and obvious: keeps every approval and searches them. Shares types with the code under test, no decision.
+//! A second opinion on every verdict, from the whole history instead of a watermark, written from `docs/spec/rules.md`.
+//! Slow and obvious: keeps all that was approved and claimed and searches it. Shares types with core, no decision.
 
-use interlock_core::cometbft::{CometbftIntent, Position, Step};
+use crate::build::CLUSTER;
+use crate::history::{History, Mark, claimed, version_seen};
 use interlock_core::command::AddKey;
-use interlock_core::{Action, ClusterId, Command, Epoch, Holder, Intent, KeyId, Reason, Rule};
-use std::collections::BTreeMap;
+use interlock_core::{Action, Claim, Command, Epoch, Holder, Intent, KeyId, Reason, Rule, Watermark};
+use std::collections::{BTreeMap, BTreeSet};
 
+#[derive(Clone, PartialEq, Eq)]
 struct Key {
     added: AddKey,
     frozen: Option<Reason>,
+    retired: bool,
     version: u64,
-    /// Every holder there ever was, in order; the epoch is how many.
-    grants: Vec<Holder>,
-    released: bool,
-    /// Every approval there ever was, in order, with its epoch.
-    given: Vec<(u64, CometbftIntent)>,
+    grants: Vec<Holder>, // Every holder there ever was, in order; the epoch is how many.
+    held: bool,
+    history: History,
+    window: Option<u64>,
 }
 
+/// A process and a key.
+type Desk = (Holder, KeyId);
+
+#[derive(Default)]
 pub(crate) struct Oracle {
-    cluster: ClusterId,
+    rules_raised: u32,
     keys: BTreeMap<KeyId, Key>,
+    reserved: Vec<(Desk, Key)>, // The key as each answer to a reservation shows it, in order.
+    newest: BTreeMap<Desk, Epoch>,
+    open: BTreeMap<Desk, Key>, // The key as the process sees it that has an open window.
+    closed: BTreeMap<Desk, History>,
+}
+
+/// What a history is after a claim; what is lower changes nothing. `None`: unsound (R34).
+fn raised(history: &History, claim: &Claim, protocol: u8) -> Option<History> {
+    let (of, floor, marks) = claimed(claim);
+    let sound = of == protocol && marks.iter().all(|mark| mark.source <= mark.at[0]);
+    let rises = |mark: &Mark| {
+        history.newest(mark.kind).is_none_or(|(at, source)| mark.at > at || mark.source > source)
+    };
+    let mut raised = history.clone();
+    raised.marks.extend(marks.into_iter().filter(rises));
+    raised.floors.extend(floor.filter(|_| floor > history.floors.iter().copied().max()));
+    sound.then_some(raised)
+}
+
+/// R12.
+fn would_unlock(history: &History, asked: &Mark) -> bool {
+    let votes = || history.marks.iter().rev().filter(|mark| mark.at[0] == asked.at[0] && mark.vote.is_some());
+    let Some(lock) = votes().find(|mark| mark.at[2] == 2) else { return false };
+    let known = lock.by.is_some() && lock.by == asked.by;
+    let allowed = [None, lock.vote, votes().next().and_then(|mark| mark.vote)];
+    asked.kind == 0 && asked.at[2] == 1 && !known && !allowed.contains(&asked.vote)
+}
+
+/// R32, R33.
+fn unsound(AddKey { signers, policy, chain, .. }: &AddKey) -> Option<Rule> {
+    let twice = signers.iter().collect::<BTreeSet<_>>().len() < signers.len();
+    let ahead = if chain.protocol() as u8 == 1 { 0 } else { 8 };
+    let policy = policy.max_jump_heights == 0 || policy.window_heights > ahead;
+    let signers = signers.is_empty() || signers.len() > 16 || twice;
+    if signers { Some(Rule::SignersSound) } else { policy.then_some(Rule::PolicySound) }
 }
 
 impl Key {
-    fn epoch(&self) -> u64 {
-        self.grants.len() as u64
+    fn epoch(&self) -> Epoch {
+        Epoch(self.grants.len() as u64)
     }
 
     fn holder(&self) -> Option<&Holder> {
-        if self.released { None } else { self.grants.last() }
+        self.grants.last().filter(|_| self.held)
     }
 
-    fn may_hold(&self, holder: &Holder) -> bool {
-        self.added.signers.contains(&holder.signer)
+    /// The highest height that one step may reach from here.
+    fn furthest(&self, here: u64) -> u64 {
+        here.saturating_add(self.added.policy.max_jump_heights)
     }
 
-    fn grant(&mut self, to: &Holder) -> Rule {
-        self.grants.push(to.clone());
-        self.released = false;
-        Rule::LeaseGranted
+    fn reach(&self) -> u64 {
+        self.history.height().max(self.window.unwrap_or(0))
     }
 
-    fn acquire(&mut self, holder: &Holder, expected: u64) -> Rule {
-        if !self.may_hold(holder) {
-            Rule::SignerRegistered
-        } else if expected.saturating_add(1) == self.epoch() && self.holder() == Some(holder) {
-            Rule::LeaseGranted
-        } else if expected != self.epoch() {
-            Rule::EpochExpected
-        } else if self.holder().is_some() {
-            Rule::LeaseFree
-        } else {
-            self.grant(holder)
+    fn end_window(&mut self) {
+        self.held &= self.window.is_none();
+        self.history.floors.extend(self.window.take());
+    }
+
+    /// R7 to R14.
+    fn judge(&mut self, intent: &Intent) -> Rule {
+        let (asked, history) = (Mark::of(intent, self.epoch().0), &self.history);
+        let (newest, here) = (history.newest(asked.kind), history.payload(&asked));
+        let other = asked.kind / 10 != self.added.chain.protocol() as u8;
+        let behind = newest.is_some_and(|(at, source)| asked.at < at || asked.source < source);
+        match () {
+            () if other || asked.source > asked.at[0] => Rule::IntentSound,
+            () if newest == Some((asked.at, asked.source)) && here == Some(asked.payload) => Rule::Repeat,
+            () if history.excludes(asked.height()) => Rule::AboveFloor,
+            () if behind => Rule::NoRegression,
+            () if here == Some(None) => Rule::AboveFloor,
+            () if here.is_some() => Rule::NoConflict,
+            () if self.added.policy.lock_rule && would_unlock(history, &asked) => Rule::LockRespected,
+            () if asked.height() > self.furthest(history.height()) => Rule::JumpBounded,
+            () => {
+                self.history.marks.push(asked);
+                Rule::Advance
+            }
         }
     }
 
-    fn handover(&mut self, to: &Holder, expected: u64) -> Rule {
-        let recent = expected == self.epoch() || expected.saturating_add(1) == self.epoch();
-        if !self.may_hold(to) {
-            Rule::SignerRegistered
-        } else if recent && self.holder() == Some(to) {
-            Rule::LeaseGranted
-        } else if expected != self.epoch() {
-            Rule::EpochExpected
-        } else {
-            self.grant(to)
+    /// R9, R10, R13, R15, R16.
+    fn reserve(&mut self, height: u64, up_to: u64) -> Rule {
+        let ahead = self.added.policy.window_heights;
+        match () {
+            () if self.history.excludes(height) => Rule::AboveFloor,
+            () if height < self.history.height() => Rule::NoRegression,
+            () if height > self.furthest(self.reach()) => Rule::JumpBounded,
+            () if ahead == 0 || up_to < height || up_to - height > ahead => Rule::WindowAllowed,
+            () => {
+                self.window = self.window.max(Some(up_to));
+                Rule::WindowReserved
+            }
         }
     }
 
-    fn release(&mut self, holder: &Holder, epoch: u64) -> Rule {
-        let ended = self.holder().is_none();
-        if epoch != self.epoch() || !(ended || self.holder() == Some(holder)) {
+    /// R20 to R22, R25.
+    fn lease(&mut self, to: &Holder, expected: Epoch, handed_over: bool) -> Rule {
+        let recent = expected.next() == Some(self.epoch()) || (handed_over && expected == self.epoch());
+        match () {
+            () if !self.added.signers.contains(&to.signer) => Rule::SignerRegistered,
+            () if self.holder() == Some(to) && recent => Rule::LeaseGranted,
+            () if expected != self.epoch() => Rule::EpochExpected,
+            () if self.held && !handed_over => Rule::LeaseFree,
+            () => {
+                self.end_window();
+                self.grants.push(to.clone());
+                self.held = true;
+                Rule::LeaseGranted
+            }
+        }
+    }
+
+    /// R23, R24, R26. `kept` is what the process knows from its window.
+    fn release(
+        &mut self,
+        by: &Holder,
+        epoch: Epoch,
+        given: Option<&Watermark>,
+        kept: Option<&History>,
+    ) -> Rule {
+        if epoch != self.epoch() || (self.held && self.holder() != Some(by)) {
             return Rule::ReleasedByHolder;
         }
-        self.released = true;
+        if let Some(given) = given.filter(|_| self.held) {
+            let continues = |kept: &&History| kept.marks.starts_with(&self.history.marks);
+            let fits = |kept: &&History| continues(kept) && Some(kept.height()) <= self.window;
+            let ours = given.protocol() == self.added.chain.protocol();
+            let shown = |known: &&History| ours && known.comes_to(given);
+            let kept = kept.filter(fits).filter(shown).cloned();
+            match kept.or_else(|| Some(&self.history).filter(shown).cloned()) {
+                Some(history) => (self.history, self.window) = (history, None),
+                None => return Rule::GiveBackSound,
+            }
+        }
+        self.end_window();
+        self.held = false;
         Rule::LeaseReleased
     }
 
-    fn set_frozen(&mut self, to: Option<Reason>, version: u64) -> Rule {
-        if to != self.frozen {
-            if version != self.version {
-                return Rule::VersionExpected;
+    /// R32 to R37, R13, R41: as it shall be, if nothing forbids it.
+    fn operate(&mut self, action: &Action, rules_raised: u32) -> Rule {
+        let mut next = self.clone();
+        let mut far = false;
+        match action {
+            Action::Freeze { reason, .. } => next.frozen = Some(reason.clone()),
+            Action::Unfreeze { .. } => next.frozen = None,
+            Action::Retire { .. } => next.retired = true,
+            Action::SetPolicy { policy, .. } => next.added.policy = *policy,
+            Action::SetSigners { signers, .. } => next.added.signers.clone_from(signers),
+            Action::Import { claim, jump_confirmed, .. } => {
+                let Some(raised) = raised(&self.history, claim, self.added.chain.protocol() as u8) else {
+                    return Rule::ClaimSound;
+                };
+                far = raised.height() > self.furthest(self.reach()) && !jump_confirmed;
+                next.history = raised;
             }
-            self.frozen = to;
-            self.version += 1;
+            _ => {} // No key is in quarantine here.
         }
+        match () {
+            () if unsound(&next.added).is_some() => return unsound(&next.added).unwrap(),
+            () if self.retired && !matches!(action, Action::Retire { .. }) => return Rule::StateFits,
+            () if next == *self => return Rule::KeyChanged,
+            () if version_seen(action) != Some(self.version) => return Rule::VersionExpected,
+            () if far => return Rule::JumpBounded,
+            () if next.added.policy.window_heights > 0 && rules_raised == 0 => return Rule::RulesInForce,
+            () => next.end_window(),
+        }
+        next.held = !next.retired && next.holder().is_some_and(|by| next.added.signers.contains(&by.signer));
+        next.version += 1;
+        *self = next;
         Rule::KeyChanged
     }
-
-    fn approve(&mut self, holder: &Holder, epoch: u64, intent: &CometbftIntent) -> Rule {
-        if self.holder() != Some(holder) {
-            return Rule::HolderMatches;
-        }
-        if epoch != self.epoch() {
-            return Rule::EpochCurrent;
-        }
-        let asked = intent.position;
-        let newest = self.given.iter().map(|(_, given)| order(given.position)).max();
-        let here = self.given.iter().find(|(_, given)| given.position == asked);
-        if here.is_some_and(|(_, given)| newest == Some(order(asked)) && given.payload == intent.payload) {
-            return Rule::Repeat;
-        }
-        if asked.height <= self.added.floor_height {
-            return Rule::AboveFloor;
-        }
-        if newest > Some(order(asked)) {
-            return Rule::NoRegression;
-        }
-        if here.is_some() {
-            return Rule::NoConflict;
-        }
-        if self.added.policy.lock_rule && self.would_unlock(intent, epoch) {
-            return Rule::LockRespected;
-        }
-        let settled = newest.map_or(self.added.floor_height, |(height, ..)| height);
-        if asked.height > settled.saturating_add(self.added.policy.max_jump_heights) {
-            return Rule::JumpBounded;
-        }
-        self.given.push((epoch, intent.clone()));
-        Rule::Advance
-    }
-
-    fn would_unlock(&self, intent: &CometbftIntent, epoch: u64) -> bool {
-        let asked = intent.position;
-        let votes = || {
-            let here = self.given.iter().rev().filter(|(_, given)| given.position.height == asked.height);
-            here.filter(|(_, given)| given.position.step != Step::Proposal && given.block.is_some())
-        };
-        let lock = votes().find(|(_, given)| given.position.step == Step::Precommit);
-        let Some((lock_epoch, lock)) = lock else { return false };
-        let newest_vote = votes().next().and_then(|(_, given)| given.block);
-        let allowed = [None, lock.block, newest_vote];
-        let knows = *lock_epoch == epoch && lock.node == intent.node;
-        asked.step == Step::Prevote && !knows && !allowed.contains(&intent.block)
-    }
-}
-
-/// Positions in order, without the order that the type itself defines.
-fn order(position: Position) -> (u64, u32, Option<usize>) {
-    let step =
-        [Step::Proposal, Step::Prevote, Step::Precommit].iter().position(|step| *step == position.step);
-    (position.height, position.round, step)
 }
 
 impl Oracle {
-    pub(crate) fn new(cluster: ClusterId) -> Self {
-        Self { cluster, keys: BTreeMap::new() }
+    /// R30 to R34, R41, R37.
+    fn add(&mut self, id: KeyId, add: &AddKey) -> Rule {
+        let protocol = add.chain.protocol() as u8;
+        if KeyId::of(&add.chain, &add.public_key) != id {
+            return Rule::KeyNew;
+        }
+        if let Some(Key { added, history, .. }) = self.keys.get(&id) {
+            let same = (&added.name, &added.signers, added.policy) == (&add.name, &add.signers, add.policy);
+            let covered = raised(history, &add.claim, protocol).as_ref() == Some(history);
+            return if same && covered { Rule::KeyChanged } else { Rule::KeyNew };
+        }
+        let history = raised(&History::default(), &add.claim, protocol);
+        match (unsound(add), history) {
+            _ if self.keys.values().any(|key| key.added.name == add.name) => Rule::NameFree,
+            (Some(rule), _) => rule,
+            (None, None) => Rule::ClaimSound,
+            _ if add.policy.window_heights > 0 && self.rules_raised == 0 => Rule::RulesInForce,
+            (None, Some(history)) => {
+                let (added, grants) = (add.clone(), Vec::new());
+                let (frozen, window, retired, held, version) = (None, None, false, false, 1);
+                self.keys.insert(id, Key { added, frozen, retired, version, grants, held, history, window });
+                Rule::KeyChanged
+            }
+        }
+    }
+
+    /// R40, R42.
+    fn raise_rules(&mut self, id: KeyId, expected: u32, asked: u32) -> Rule {
+        let now = self.rules_raised + 1;
+        match () {
+            () if id != KeyId::of_cluster(CLUSTER) => Rule::KeyNew,
+            () if asked != now && (expected, asked) != (now, now + 1) => Rule::RulesExpected,
+            () => {
+                self.rules_raised = asked - 1;
+                Rule::RulesRaised
+            }
+        }
     }
 
     /// Follows one command and says which rule must decide it.
     pub(crate) fn decide(&mut self, command: &Command) -> Rule {
-        let wrong_cluster = command.cluster != self.cluster;
-        if let Action::AddKey(add) = &command.action {
-            return if wrong_cluster { Rule::ClusterMatches } else { self.add(command.key, add) };
-        }
-        let Some(key) = self.keys.get_mut(&command.key) else { return Rule::KeyKnown };
-        if wrong_cluster {
-            return Rule::ClusterMatches;
-        }
-        let stopped = key.frozen.is_some();
-        match &command.action {
-            Action::Acquire { .. } | Action::Handover { .. } | Action::Approve { .. } if stopped => {
-                Rule::KeyActive
+        let Command { cluster, key: id, action } = command;
+        let elsewhere = *cluster != CLUSTER;
+        let key = match action {
+            Action::AddKey(_) | Action::RaiseRules { .. } if elsewhere => return Rule::ClusterMatches,
+            Action::AddKey(add) => return self.add(*id, add),
+            Action::RaiseRules { expected_rules, rules } => {
+                return self.raise_rules(*id, *expected_rules, *rules);
             }
-            Action::Acquire { holder, expected_epoch } => key.acquire(holder, expected_epoch.0),
-            Action::Handover { to, expected_epoch, .. } => key.handover(to, expected_epoch.0),
-            Action::Release { holder, epoch } => key.release(holder, epoch.0),
-            Action::Approve { holder, epoch, intent: Intent::Cometbft(intent) } => {
-                key.approve(holder, epoch.0, intent)
+            _ => self.keys.get_mut(id),
+        };
+        let Some(key) = key else { return Rule::KeyKnown };
+        let (holds, active) = (key.holder() == action.holder(), key.frozen.is_none() && !key.retired);
+        match action {
+            _ if elsewhere => Rule::ClusterMatches,
+            Action::Release { holder, epoch, give_back } => {
+                let kept = self.closed.get(&(holder.clone(), *id));
+                key.release(holder, *epoch, give_back.as_ref(), kept)
             }
-            Action::Freeze { expected_version, reason } => {
-                key.set_frozen(Some(reason.clone()), *expected_version)
+            _ if version_seen(action).is_some() => key.operate(action, self.rules_raised),
+            _ if !active => Rule::KeyActive,
+            Action::Acquire { holder, expected_epoch } => key.lease(holder, *expected_epoch, false),
+            Action::Handover { to, expected_epoch, .. } => key.lease(to, *expected_epoch, true),
+            _ if !holds => Rule::HolderMatches,
+            Action::Approve { epoch, .. } | Action::Reserve { epoch, .. } if *epoch != key.epoch() => {
+                Rule::EpochCurrent
             }
-            Action::Unfreeze { expected_version, .. } => key.set_frozen(None, *expected_version),
-            Action::AddKey(_) => unreachable!("returned above"),
+            Action::Approve { .. } if key.window.is_some() => Rule::WindowRespected,
+            Action::Approve { intent, .. } => key.judge(intent),
+            Action::Reserve { holder, height, up_to_height, .. } => {
+                let rule = key.reserve(*height, *up_to_height);
+                if rule == Rule::WindowReserved {
+                    self.reserved.push(((holder.clone(), *id), key.clone()));
+                }
+                rule
+            }
+            _ => unreachable!("every other command was decided above"),
         }
-    }
-
-    fn add(&mut self, id: KeyId, add: &AddKey) -> Rule {
-        if let Some(key) = self.keys.get(&id) {
-            return if key.added == *add { Rule::KeyChanged } else { Rule::KeyNew };
-        }
-        if self.keys.values().any(|key| key.added.name == add.name) {
-            return Rule::NameFree;
-        }
-        if add.signers.is_empty() {
-            return Rule::SignersSound;
-        }
-        let (frozen, grants, given) = (None, Vec::new(), Vec::new());
-        self.keys.insert(id, Key { added: add.clone(), frozen, version: 1, grants, released: true, given });
-        Rule::KeyChanged
     }
 
     /// S3: who holds a key, under which epoch.
     pub(crate) fn lease(&self, key: KeyId) -> Option<(Epoch, Option<&Holder>)> {
-        self.keys.get(&key).map(|key| (Epoch(key.epoch()), key.holder()))
+        self.keys.get(&key).map(|key| (key.epoch(), key.holder()))
+    }
+
+    /// The answer to a reservation reaches its process; says whether it is used.
+    pub(crate) fn deliver(&mut self, number: usize) -> bool {
+        let (desk, key) = self.reserved[number].clone();
+        match self.open.get_mut(&desk) {
+            Some(open) if open.epoch() == key.epoch() => open.window = open.window.max(key.window),
+            _ if self.newest.get(&desk) >= Some(&key.epoch()) => return false,
+            _ => {
+                self.newest.insert(desk.clone(), key.epoch());
+                self.open.insert(desk, key);
+            }
+        }
+        true
+    }
+
+    /// Which rule decides inside a window; `None` without one.
+    pub(crate) fn inside(&mut self, desk: &Desk, intent: &Intent) -> Option<Rule> {
+        let key = self.open.get_mut(desk)?;
+        let beyond = Some(Mark::of(intent, 0).height()) > key.window;
+        Some(if beyond { Rule::WindowRespected } else { key.judge(intent) })
+    }
+
+    pub(crate) fn close(&mut self, desk: &Desk, epoch: Epoch) {
+        let newest = self.newest.entry(desk.clone()).or_insert(epoch);
+        *newest = (*newest).max(epoch);
+        if let Some(open) = self.open.remove(desk) {
+            match open.epoch().cmp(&epoch) {
+                std::cmp::Ordering::Greater => drop(self.open.insert(desk.clone(), open)),
+                std::cmp::Ordering::Equal => drop(self.closed.insert(desk.clone(), open.history)),
+                std::cmp::Ordering::Less => {}
+            }
+        }
     }
 }

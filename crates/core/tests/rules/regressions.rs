@@ -15,6 +15,6 @@ fn the_largest_expected_epoch_is_refused_and_does_not_overflow() {
         let handover = Action::Handover { expected_epoch: largest, to, reason: reason.clone() };
         assert_eq!(machine.act(0, handover).rule(), Rule::EpochExpected);
     }
-    let release = Action::Release { holder: holder(0, 1), epoch: largest };
+    let release = Action::Release { holder: holder(0, 1), epoch: largest, give_back: None };
     assert_eq!(machine.act(0, release).rule(), Rule::ReleasedByHolder);
 }
