@@ -4,7 +4,7 @@ use crate::backup_args::FloorFlags;
 use crate::claims::KeyClaim;
 use crate::comet_rpc;
 use crate::error::CliError;
-use crate::key_transfer::read_text;
+use crate::key_transfer::{STATE_FILE_BYTES_MAX, read_text};
 use crate::operator::argument;
 use crate::output;
 use interlock_core::KeyName;
@@ -58,7 +58,7 @@ fn watermark(file: &Path) -> Result<FloorSource, CliError> {
 }
 
 fn claims(file: &Path) -> Result<Vec<FloorSource>, CliError> {
-    let text = read_text(file).map_err(|error| input(file, &error))?;
+    let text = read_text(file, STATE_FILE_BYTES_MAX).map_err(|error| input(file, &error))?;
     let mut sources = Vec::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |problem: String| input(file, &format!("line {number}: {problem}"));

@@ -198,6 +198,9 @@ pub(crate) struct KeyImportArgs {
     /// State file of tmkms
     #[arg(long, value_name = "FILE", group = "state_file")]
     pub(crate) tmkms_state: Option<PathBuf>,
+    /// Slashing protection interchange of an Ethereum client (EIP-3076)
+    #[arg(long, value_name = "FILE", group = "state_file")]
+    pub(crate) eip3076: Option<PathBuf>,
     /// Move the height further than the key's max jump allows; watermarks never fall again
     #[arg(long)]
     pub(crate) confirm_jump: bool,
@@ -218,6 +221,8 @@ pub(crate) enum ExportForm {
     Cometbft,
     /// State file of tmkms
     Tmkms,
+    /// Slashing protection interchange for an Ethereum client (EIP-3076)
+    Eip3076,
 }
 
 #[derive(Debug, Args)]

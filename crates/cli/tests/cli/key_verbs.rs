@@ -132,6 +132,47 @@ fn imports_only_raise_and_a_jump_is_confirmed() {
 }
 
 #[test]
+fn the_interchange_of_an_ethereum_client_comes_in_and_goes_out() {
+    let guard = Guard::start();
+    let scratch = &guard.scratch;
+    done(&guard, &ethereum("--at-slot 300 --at-epochs 9/10"));
+    let file = |root: &str, key: &str| {
+        let attestation = json!({"source_epoch": "11", "target_epoch": "12"});
+        json!({
+            "metadata": {"interchange_format_version": "5", "genesis_validators_root": format!("0x{}", root.repeat(32))},
+            "data": [{
+                "pubkey": format!("0x{}", key.repeat(48)),
+                "signed_blocks": [{"slot": "299"}],
+                "signed_attestations": [attestation],
+            }],
+        })
+        .to_string()
+    };
+    let import = "key import eth --reason moved --config operator.toml --eip3076";
+    for (name, root, key) in [("other-network", "4c", "0a"), ("other-key", "4b", "0b")] {
+        scratch.write(name, &file(root, key));
+        guard.refused(&format!("{import} {name}"), 2, "IL-0007");
+    }
+    scratch.write("history", &file("4b", "0a"));
+    done(&guard, &format!("{import} history"));
+    let marks = json!([
+        {"position": "block slot 300", "payload": null},
+        {"position": "attestation source epoch 11 target epoch 12", "payload": null},
+    ]);
+    assert_eq!(guard.json("key show eth")["marks"], marks, "maxima of both");
+    let exported = done(&guard, "key export eth --form eip3076 --config operator.toml");
+    let exported: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    let data = &exported["data"][0];
+    assert_eq!(data["pubkey"], format!("0x{}", "0a".repeat(48)));
+    assert_eq!(data["signed_blocks"], json!([{"slot": "300"}]));
+    assert_eq!(data["signed_attestations"], json!([{"source_epoch": "11", "target_epoch": "12"}]));
+    let before = guard.json("key show eth");
+    scratch.write("again", &exported.to_string());
+    done(&guard, &format!("{import} again"));
+    assert_eq!(guard.json("key show eth"), before, "what we say is covered already");
+}
+
+#[test]
 fn a_retired_key_is_known_for_ever() {
     let guard = Guard::start();
     done(&guard, &cometbft("val", "--at-height 7"));
