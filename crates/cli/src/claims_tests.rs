@@ -1,3 +1,5 @@
+//! Claims as operators write them: what is not said is asked for.
+
 use super::*;
 
 fn flags(change: impl FnOnce(&mut ClaimFlags)) -> ClaimFlags {

@@ -1,6 +1,7 @@
 //! The head of a CometBFT chain, as one of its nodes tells it: `GET /status`, over plain HTTP, once.
 //!
-//! A node that is catching up, or that does not say so, is no witness: its head is older than what the key may have signed.
+//! A node that is catching up, or that does not say so, is no witness: its head is older than what the key may have
+//! signed.
 
 use serde_json::Value;
 use std::io::{Read as _, Write as _};

@@ -155,8 +155,8 @@ pub(crate) async fn export(args: &KeyExportArgs) -> Result<(), CliError> {
             return Err(CliError::ClaimMissing { problem });
         }
     };
-    // The last position of the highest height: what lies inside the height is not told apart, so that windows and floors
-    // are covered too.
+    // The last position of the highest height: what lies inside the height is not told apart, so that windows and
+    // floors are covered too.
     let last = (key.reach_height > 0).then(|| end_of_height(key.reach_height));
     output::data(&write_state_file(form, last))
 }

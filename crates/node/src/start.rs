@@ -103,11 +103,10 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
     let options = StoreOptions::new(FatalHook::stop_process());
     let store = Store::open(Arc::new(RealDisk), &config.data_dir, expected, &options)?;
     let founders = founding_members(&store);
-    let identity = &store.identity;
     let local = LocalNode {
-        cluster: identity.cluster_id,
-        node_id: identity.node_id,
-        incarnation: identity.incarnation.to_be_bytes(),
+        cluster: store.identity.cluster_id,
+        node_id: store.identity.node_id,
+        incarnation: store.identity.incarnation.to_be_bytes(),
         founders: founders_digest(founders.keys().copied()),
     };
     let peers = listen(config.listen.peers).await?;

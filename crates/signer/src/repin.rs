@@ -1,8 +1,8 @@
 //! Pinning a restored guard: an operator's act, never automatic.
 //!
-//! A restored guard is another cluster, and may know less than this signer. So the local watermark stays as it is and is
-//! only raised by what the new guard says; what the signer signed under the old guard it keeps refusing to contradict
-//! (S7).
+//! A restored guard is another cluster, and may know less than this signer. So the local watermark stays as it is and
+//! is only raised by what the new guard says; what the signer signed under the old guard it keeps refusing to
+//! contradict (S7).
 
 use crate::config::SignerConfig;
 use crate::enroll::{EnrollError, Enrolled, ask, open_backend};

@@ -1,7 +1,7 @@
 //! Backup files: the whole record of a cluster at one place in its log, with what a person needs to recognise it.
 //!
-//! Invariants: a backup is verified whole before anything is made of it (checksum, format, canonical state, and that the
-//! description is that of the state); it is never put in place of another file. It begins nothing by itself: the
+//! Invariants: a backup is verified whole before anything is made of it (checksum, format, canonical state, and that
+//! the description is that of the state); it is never put in place of another file. It begins nothing by itself: the
 //! cluster that is restored from it is another cluster ([`crate::restore()`]).
 
 use std::path::{Path, PathBuf};

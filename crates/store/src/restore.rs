@@ -1,8 +1,8 @@
 //! The data directory of a restored cluster's first node, and what can be read from the directory of a dead node.
 //!
-//! Invariants (S4, S6): a restored directory belongs to a cluster that did not exist before; it begins with one voter and
-//! a snapshot, so that it neither founds an empty cluster nor waits for one; a dead node's directory is only read, and
-//! everything in its log counts, also what it did not know to be committed: an approval there may have been
+//! Invariants (S4, S6): a restored directory belongs to a cluster that did not exist before; it begins with one voter
+//! and a snapshot, so that it neither founds an empty cluster nor waits for one; a dead node's directory is only
+//! read, and everything in its log counts, also what it did not know to be committed: an approval there may have been
 //! acknowledged by others.
 
 use std::collections::{BTreeMap, BTreeSet};

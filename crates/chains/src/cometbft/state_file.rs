@@ -1,9 +1,9 @@
 //! The state files of other signers of CometBFT chains: what they say was signed last, and what is written for them.
 //!
-//! CometBFT's own `priv_validator_state.json` counts steps 1 (proposal), 2 (prevote), 3 (precommit); the state of tmkms
-//! counts the same steps 0, 1, 2. A file read by the other's rule would be off by one step, which is a double sign
-//! waiting to happen. So the form is never guessed, and each reader refuses the other's files: CometBFT writes the round
-//! as a number, tmkms as a string.
+//! CometBFT's own `priv_validator_state.json` counts steps 1 (proposal), 2 (prevote), 3 (precommit); the state of
+//! tmkms counts the same steps 0, 1, 2. A file read by the other's rule would be off by one step, which is a double
+//! sign waiting to happen. So the form is never guessed, and each reader refuses the other's files: CometBFT writes
+//! the round as a number, tmkms as a string.
 
 use interlock_core::cometbft::{Position, Step};
 use serde::Deserialize;
@@ -193,7 +193,8 @@ pub fn write_state_file(form: StateForm, last: Option<Position>) -> String {
             format!("{{\n  \"height\": \"{height}\",\n  \"round\": {round},\n  \"step\": {step}\n}}\n")
         }
         StateForm::Tmkms => format!(
-            "{{\n  \"height\": \"{height}\",\n  \"round\": \"{round}\",\n  \"step\": {step},\n  \"block_id\": null\n}}\n"
+            "{{\n  \"height\": \"{height}\",\n  \"round\": \"{round}\",\n  \"step\": {step},\n  \
+             \"block_id\": null\n}}\n"
         ),
     }
 }

@@ -90,8 +90,8 @@ fn a_restored_old_backup_does_not_sign_what_contradicts_later_signatures() {
     guard.wait_for_log("alpha-again.log", &cluster_id);
 }
 
-/// The same, told less than what was signed: the record itself would have signed a second block. This is what the floors
-/// are for.
+/// The same, told less than what was signed: the record itself would have signed a second block. This is what the
+/// floors are for.
 #[test]
 fn the_backup_by_itself_would_have_double_signed() {
     let mut disaster = Disaster::strike();

@@ -1,7 +1,7 @@
 //! Floors of a restored cluster: what each key may have signed after the record that is restored was saved.
 //!
-//! Nothing here lowers anything: floors are claims, and claims only raise (S4). Every key that may still sign needs a word
-//! about what came after the backup; a key that nobody speaks for is refused by name (S6).
+//! Nothing here lowers anything: floors are claims, and claims only raise (S4). Every key that may still sign needs a
+//! word about what came after the backup; a key that nobody speaks for is refused by name (S6).
 
 use interlock_core::cometbft::CometbftClaim;
 use interlock_core::ethereum::{ClaimedEpochs, EthereumClaim};

@@ -1,3 +1,5 @@
+//! Floors: each key needs a word, and no word lowers anything.
+
 use super::super::tests::{add, cometbft, state};
 use super::*;
 use interlock_core::cometbft::{ClaimedMessage, Position, Step};

@@ -1,7 +1,7 @@
 //! A new cluster from the record of an old one: from a backup, or from what one surviving node knew.
 //!
-//! Keeps S4 and S6: the new cluster has an id of its own, every key is quarantined and held by nobody, every watermark is
-//! what it was or higher, and without a word on what was signed since nothing is made.
+//! Keeps S4 and S6: the new cluster has an id of its own, every key is quarantined and held by nobody, every
+//! watermark is what it was or higher, and without a word on what was signed since nothing is made.
 
 mod floors;
 

@@ -1,3 +1,5 @@
+//! Restored records: quarantined, raised, and never lower than before.
+
 use super::*;
 use interlock_core::cometbft::{
     CometbftClaim, CometbftIntent, Position as CometbftPosition, Step, Timestamp,
