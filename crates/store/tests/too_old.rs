@@ -46,7 +46,7 @@ fn raise(index: u64, rules: u32) -> Entry {
 }
 
 fn old_process() {
-    assert!(RULES_NEWEST < 99);
+    const { assert!(RULES_NEWEST < 99) };
     let disk = SimDisk::new();
     let address = || "127.0.0.1:1".to_owned();
     let member = FoundingMember { id: 1, peer_address: address(), client_address: address() };
