@@ -4,10 +4,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool for developers prints")]
 
 mod deny;
+mod mutation;
+mod no_std;
 mod real_chain;
 mod suite;
 mod tidy;
 
+use mutation::Show;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,7 +23,10 @@ usage: cargo xtask TASK
   test [--require-chains]    everything that decides whether a change is good: format, lints, documentation, tidy,
                              tests, real chains. --require-chains makes a chain that did not run an error.
   real-chain [--release]     a real CometBFT network signs through the guard while parts of it are killed; one JSON line
+  no-std                     core builds and links without std
   tidy                       style and structure rules that neither the compiler nor clippy checks
+  mutation --crate core [--output json | --write]
+                             plants safety bugs one at a time in a copy of the sources; each must be caught by a proof
   deny                       licences, advisories and banned crates (needs cargo-deny)
   help                       this text
 ";
@@ -33,7 +39,11 @@ fn main() -> ExitCode {
         ["test", "--require-chains"] => suite::run(true),
         ["real-chain"] => real_chain::run(false),
         ["real-chain", "--release"] => real_chain::run(true),
+        ["no-std"] => no_std::run(),
         ["tidy"] => tidy::run(),
+        ["mutation", "--crate", name] => mutation::run(name, Show::Table),
+        ["mutation", "--crate", name, "--output", "json"] => mutation::run(name, Show::Json),
+        ["mutation", "--crate", name, "--write"] => mutation::run(name, Show::Write),
         ["deny"] => deny::run(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

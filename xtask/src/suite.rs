@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use interlock_testkit::cometbft;
 
-use crate::{Outcome, cargo, real_chain, tidy, workspace_root};
+use crate::{Outcome, cargo, mutation, no_std, real_chain, tidy, workspace_root};
 
 /// Told to tests that need a chain: a missing toolchain is then a failure.
 const REQUIRE_CHAINS: &str = "INTERLOCK_REQUIRE_CHAINS";
@@ -37,6 +37,7 @@ pub(crate) fn run(require_chains: bool) -> Outcome<()> {
             let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items"];
             cargo_step(&arguments, &[("RUSTDOCFLAGS", "-D warnings")])
         }),
+        step("no_std: core", no_std::run),
         step("tidy", tidy::run),
         step("tests", || {
             let required = [(REQUIRE_CHAINS, "1")];
@@ -46,6 +47,7 @@ pub(crate) fn run(require_chains: bool) -> Outcome<()> {
             )
         }),
     ];
+    steps.push(step("mutation: core", mutation::test_core));
     steps.push(chain("chain: CometBFT", require_chains));
     let (summary, outcome) = summarise(&steps, require_chains);
     println!("\n{summary}");

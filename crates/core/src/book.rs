@@ -4,19 +4,23 @@
 //! of the rules. A change is made on a copy of the record and put in place only when the invariants hold; an approval,
 //! which only its watermark records, is checked by the watermark itself.
 
+mod encoding;
+
 use crate::command::{Action, AddKey, Command};
 use crate::denial::Denial;
 use crate::ids::{ClusterId, Epoch, KeyId, LogPosition};
 use crate::intent::Watermark;
 use crate::invariant;
 use crate::key::{KeyRecord, KeyState};
+use crate::names::{Names, Records};
 use crate::rule::Rule;
+use crate::shared::Pool;
 use crate::signing::{self, Asked};
 use crate::text::{KeyName, Reason};
 use crate::verdict::Verdict;
 use crate::{lease, operator};
-use alloc::collections::BTreeMap;
-use minicbor::{Decode, Encode};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 /// Rule version of a new cluster.
 pub const RULES_OLDEST: u32 = 1;
@@ -24,16 +28,15 @@ pub const RULES_OLDEST: u32 = 1;
 pub const RULES_NEWEST: u32 = 2;
 
 /// What the rules read and write: everything that decides a verdict, and nothing else.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Book {
-    #[n(0)]
     cluster: ClusterId,
-    #[n(1)]
     rules: u32,
-    #[n(2)]
-    keys: BTreeMap<KeyId, KeyRecord>,
-    #[n(3)]
-    names: BTreeMap<KeyName, KeyId>,
+    keys: Records,
+    /// Follows from `keys`.
+    names: Names,
+    /// Saves memory only.
+    pool: Pool,
 }
 
 /// A command of a later release: applying it here would give another verdict than there.
@@ -48,7 +51,8 @@ impl Book {
     /// The book of a cluster before its first command.
     #[must_use]
     pub fn new(cluster: ClusterId) -> Self {
-        Self { cluster, rules: RULES_OLDEST, keys: BTreeMap::new(), names: BTreeMap::new() }
+        let (keys, names, pool) = (Records::new(), Names::default(), Pool::default());
+        Self { cluster, rules: RULES_OLDEST, keys, names, pool }
     }
 
     /// The cluster this is the record of.
@@ -66,19 +70,18 @@ impl Book {
     /// One key's record.
     #[must_use]
     pub fn key(&self, key: KeyId) -> Option<&KeyRecord> {
-        self.keys.get(&key)
+        self.keys.get(&key).map(|record| &**record)
     }
 
     /// The key with this name.
     #[must_use]
     pub fn key_named(&self, name: &KeyName) -> Option<(KeyId, &KeyRecord)> {
-        let key = *self.names.get(name)?;
-        Some((key, self.keys.get(&key)?))
+        self.names.find(name, &self.keys)
     }
 
     /// All keys, by id.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = (KeyId, &KeyRecord)> {
-        self.keys.iter().map(|(key, record)| (*key, record))
+        self.keys.iter().map(|(key, record)| (*key, &**record))
     }
 
     /// Whether this code can apply a command. To be asked before a command is proposed, and again before it is applied.
@@ -87,10 +90,13 @@ impl Book {
     /// When the command would bring rules in force that this code does not have. A node that met it in the log has to
     /// stop and be upgraded.
     pub fn understands(&self, command: &Command) -> Result<(), NotUnderstood> {
-        match command.action {
-            Action::RaiseRules { rules, .. } if rules > RULES_NEWEST => Err(NotUnderstood { asked: rules }),
-            _ => Ok(()),
-        }
+        let Action::RaiseRules { expected_rules, rules } = command.action else { return Ok(()) };
+        // What every release refuses, this one may refuse as well.
+        let accepted = command.cluster == self.cluster
+            && command.key == KeyId::of_cluster(self.cluster)
+            && expected_rules == self.rules
+            && Some(rules) == self.rules.checked_add(1);
+        if accepted && rules > RULES_NEWEST { Err(NotUnderstood { asked: rules }) } else { Ok(()) }
     }
 
     /// Applies one command.
@@ -129,6 +135,7 @@ impl Book {
                 let verdict = change(&mut next, action, asked, rules)?;
                 invariant::check(record, &next).map_err(|invariant| Denial::Broken { invariant })?;
                 *record = next;
+                self.share(command.key);
                 Ok(verdict)
             }
         }
@@ -156,17 +163,29 @@ impl Book {
         if let Some(existing) = self.keys.get(&key) {
             return repeat_add(existing, add);
         }
-        if let Some(by) = self.names.get(&add.name) {
-            return Err(Denial::NameTaken { name: add.name.clone(), by: *by });
+        if let Some((by, _)) = self.key_named(&add.name) {
+            return Err(Denial::NameTaken { name: add.name.clone(), by });
         }
         operator::check_signers(&add.signers)?;
         operator::check_policy(&add.chain, add.policy)?;
         let mut watermark = Watermark::empty(&add.chain);
         watermark.raise(&add.claim)?;
         operator::check_policy_rules(add.policy, self.rules)?;
-        self.names.insert(add.name.clone(), key);
-        self.keys.insert(key, new_record(add, watermark));
+        self.insert(key, new_record(add, watermark));
         Ok(Verdict::Changed { version: 1 })
+    }
+
+    fn insert(&mut self, key: KeyId, mut record: KeyRecord) {
+        self.pool.share(&mut record);
+        self.names.insert(&record.name, key);
+        self.keys.insert(key, Box::new(record));
+    }
+
+    /// A changed record shares again what it has in common with others.
+    fn share(&mut self, key: KeyId) {
+        if let Some(record) = self.keys.get_mut(&key) {
+            self.pool.share(record);
+        }
     }
 
     fn raise_rules(&mut self, subject: KeyId, expected: u32, asked: u32) -> Result<Verdict, Denial> {
@@ -189,12 +208,16 @@ impl Book {
     /// The book of a new cluster that continues this one after a restore or a forced recovery: every key that is not
     /// retired is quarantined and held by nobody, every window excluded. Watermarks stay or rise; the claims that raise them
     /// are imported by commands.
+    ///
+    /// # Panics
+    /// When it is the same cluster: commands of its old signers would stay valid.
     #[must_use]
     pub fn restored_as(&self, cluster: ClusterId, reason: &Reason) -> Self {
+        assert!(cluster != self.cluster, "a restored cluster is another cluster");
         let mut restored = self.clone();
         restored.cluster = cluster;
         for record in restored.keys.values_mut() {
-            record.end_window();
+            record.end_window_and_lease();
             record.holder = None;
             record.version = record.version.saturating_add(1);
             record.state = match &record.state {
@@ -267,11 +290,11 @@ fn check_active(record: &KeyRecord) -> Result<(), Denial> {
 fn new_record(add: &AddKey, watermark: Watermark) -> KeyRecord {
     KeyRecord {
         name: add.name.clone(),
-        chain: add.chain.clone(),
+        chain: Arc::new(add.chain.clone()),
         public_key: add.public_key.clone(),
         state: KeyState::Active,
         policy: add.policy,
-        signers: add.signers.clone(),
+        signers: Arc::from(&*add.signers),
         epoch: Epoch(0),
         holder: None,
         version: 1,
@@ -285,8 +308,9 @@ fn new_record(add: &AddKey, watermark: Watermark) -> KeyRecord {
 fn repeat_add(existing: &KeyRecord, add: &AddKey) -> Result<Verdict, Denial> {
     let mut raised = existing.watermark.clone();
     let covered = raised.raise(&add.claim).is_ok() && raised == existing.watermark;
-    let same = existing.name == add.name && existing.signers == add.signers && existing.policy == add.policy;
-    if same && covered {
+    let same =
+        existing.name == add.name && *existing.signers == *add.signers && existing.policy == add.policy;
+    if same && covered && existing.state == KeyState::Active {
         return Ok(operator::already_done(existing));
     }
     Err(Denial::KeyExists { name: existing.name.clone() })

@@ -211,6 +211,11 @@ impl CometbftRecord {
         self.last.map_or(self.floor_height, |last| last.position.height.max(self.floor_height))
     }
 
+    /// Round of the newest approval at a height; zero when there is none.
+    pub(crate) fn newest_round(&self, height: u64) -> u32 {
+        self.last.filter(|last| last.position.height == height).map_or(0, |last| last.position.round)
+    }
+
     pub(crate) fn mark(&self) -> Option<(AnyPosition, Option<Digest>)> {
         let payload = |last: LastApproved| last.content.map(|content| content.payload);
         self.last.map(|last| (AnyPosition::Cometbft(last.position), payload(last)))
@@ -293,34 +298,58 @@ impl CometbftRecord {
         Ok(())
     }
 
-    /// Takes maxima. What the record has is kept wherever it is as new.
+    /// Takes maxima. Where the claim covers the newest approval with anything but the same content, nothing repeats there any
+    /// more: the key may have signed something else.
     pub(crate) fn raise(&mut self, claim: &CometbftClaim) {
         self.floor_height = self.floor_height.max(claim.floor_height);
-        let Some(ClaimedMessage { position, content, block }) = claim.signed else { return };
-        if self.last.is_some_and(|last| position <= last.position) {
-            return;
-        }
-        self.last = Some(LastApproved { position, content });
-        let height = position.height;
-        if let Some(block) = block
-            && position.step != Step::Proposal
+        if let Some(last) = &mut self.last
+            && last.position.height <= claim.floor_height
         {
-            self.vote = Some(BlockVote { height, block });
-            if position.step == Step::Precommit {
-                self.lock = Some(Lock { height, block, by: None });
-            }
+            last.content = None;
         }
+        let Some(message) = claim.signed else { return };
+        match &mut self.last {
+            Some(last) if message.position < last.position => {}
+            Some(last) if message.position == last.position => {
+                last.content = last.content.filter(|ours| message.content == Some(*ours));
+            }
+            _ => self.last = Some(LastApproved { position: message.position, content: message.content }),
+        }
+        self.raise_votes(message);
+    }
+
+    /// A vote for a block that is newer than ours is remembered as ours would be, and a precommit locks.
+    fn raise_votes(&mut self, message: ClaimedMessage) {
+        let (height, step) = (message.position.height, message.position.step);
+        let Some(block) = message.block.filter(|_| step != Step::Proposal) else { return };
+        if self.vote.is_none_or(|vote| vote.height < height) {
+            self.vote = Some(BlockVote { height, block });
+        }
+        if step == Step::Precommit && self.lock.as_ref().is_none_or(|lock| lock.height < height) {
+            self.lock = Some(Lock { height, block, by: None });
+        }
+    }
+
+    /// Whether the parts fit each other: the lock and the vote are approvals, none newer than the newest.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let newest = self.last.map(|last| last.position.height);
+        self.lock.as_ref().map(|lock| lock.height) <= newest && self.vote.map(|vote| vote.height) <= newest
     }
 
     pub(crate) fn is_at_least(&self, earlier: &Self) -> bool {
         let last = |record: &Self| record.last.map(|last| last.position);
         let lock = |record: &Self| record.lock.as_ref().map(|lock| lock.height);
         let vote = |record: &Self| record.vote.map(|vote| vote.height);
-        let same_place = last(self) == last(earlier) && last(self).is_some();
+        let same_content = match (self.last, earlier.last) {
+            (Some(now), Some(before)) if now.position == before.position => {
+                now.content.is_none() || now.content == before.content
+            }
+            _ => true,
+        };
         self.floor_height >= earlier.floor_height
             && last(self) >= last(earlier)
             && lock(self) >= lock(earlier)
             && vote(self) >= vote(earlier)
-            && (!same_place || self.last == earlier.last)
+            && same_content
     }
 }

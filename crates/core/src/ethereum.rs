@@ -13,6 +13,9 @@ use minicbor::{Decode, Encode};
 /// Slots of an epoch on mainnet. Used only to bound jumps, so another preset is bounded more loosely or tightly.
 const SLOTS_PER_EPOCH: u64 = 32;
 
+/// Least `max_jump_heights`: a target lies up to an epoch beyond the newest, and one may be missed.
+pub(crate) const MAX_JUMP_SLOTS_MIN: u64 = 2 * SLOTS_PER_EPOCH;
+
 /// First slot of an epoch.
 pub(crate) fn first_slot(epoch: u64) -> u64 {
     epoch.saturating_mul(SLOTS_PER_EPOCH)
@@ -185,7 +188,8 @@ impl EthereumRecord {
         Ok(())
     }
 
-    /// Takes maxima. A root is kept only where the maximum is our own.
+    /// Takes maxima. A root is kept only where the maximum is ours alone: at a slot or target that the claim reaches as well,
+    /// another root may have been signed, so nothing repeats there.
     pub(crate) fn raise(&mut self, claim: &EthereumClaim) -> Result<(), Denial> {
         if let Some(ClaimedEpochs { source_epoch, target_epoch }) = claim.epochs
             && source_epoch > target_epoch
@@ -193,7 +197,7 @@ impl EthereumRecord {
             return Err(Denial::ClaimUnsound { source_epoch, target_epoch });
         }
         if let Some(slot) = claim.slot
-            && self.block.is_none_or(|newest| slot > newest.slot)
+            && self.block.is_none_or(|newest| slot >= newest.slot)
         {
             self.block = Some(BlockMark { slot, signing_root: None });
         }
@@ -203,7 +207,7 @@ impl EthereumRecord {
                 self.attestation = Some(claimed);
                 return Ok(());
             };
-            if target_epoch > newest.target_epoch {
+            if target_epoch >= newest.target_epoch {
                 newest.target_epoch = target_epoch;
                 newest.signing_root = None;
             }
@@ -213,13 +217,18 @@ impl EthereumRecord {
     }
 
     pub(crate) fn is_at_least(&self, earlier: &Self) -> bool {
-        let block = earlier
-            .block
-            .is_none_or(|before| self.block.is_some_and(|now| now == before || now.slot > before.slot));
+        let block = earlier.block.is_none_or(|before| {
+            self.block.is_some_and(|now| {
+                let same = now.signing_root.is_none() || now.signing_root == before.signing_root;
+                now.slot > before.slot || (now.slot == before.slot && same)
+            })
+        });
         let attestation = earlier.attestation.is_none_or(|before| {
             self.attestation.is_some_and(|now| {
-                let same = (now.target_epoch, now.signing_root) == (before.target_epoch, before.signing_root);
-                now.source_epoch >= before.source_epoch && (same || now.target_epoch > before.target_epoch)
+                let same = now.signing_root.is_none() || now.signing_root == before.signing_root;
+                let target = now.target_epoch > before.target_epoch
+                    || (now.target_epoch == before.target_epoch && same);
+                now.source_epoch >= before.source_epoch && target
             })
         });
         block && attestation

@@ -98,11 +98,16 @@ impl GenericRecord {
         Ok(())
     }
 
-    /// Takes maxima. The payload is kept only where the maximum is our own.
+    /// Takes maxima. The payload is kept only where the maximum is ours alone.
     pub(crate) fn raise(&mut self, claim: &GenericClaim) {
         self.floor_height = self.floor_height.max(claim.floor_height);
+        if let Some(newest) = &mut self.newest
+            && Some(newest.position[0]) <= claim.floor_height
+        {
+            newest.payload = None;
+        }
         if let Some(position) = claim.newest
-            && self.newest.is_none_or(|newest| position > newest.position)
+            && self.newest.is_none_or(|newest| position >= newest.position)
         {
             self.newest = Some(GenericMark { position, payload: None });
         }
@@ -110,7 +115,10 @@ impl GenericRecord {
 
     pub(crate) fn is_at_least(&self, earlier: &Self) -> bool {
         let rises = earlier.newest.is_none_or(|before| {
-            self.newest.is_some_and(|now| now == before || now.position > before.position)
+            self.newest.is_some_and(|now| {
+                let same = now.payload.is_none() || now.payload == before.payload;
+                now.position > before.position || (now.position == before.position && same)
+            })
         });
         rises && self.floor_height >= earlier.floor_height
     }

@@ -15,6 +15,11 @@ use crate::tezos::{self, TezosClaim, TezosIntent, TezosRecord};
 use core::fmt;
 use minicbor::{Decode, Encode};
 
+/// Highest height that a claim may name: heights are signed integers on the wire of CometBFT, and no chain comes near.
+const HEIGHT_MAX: u64 = i64::MAX as u64;
+/// Furthest that one step may move the round of a height. Rounds of live chains stay below a hundred.
+const ROUND_JUMP_MAX: u32 = 10_000;
+
 /// One payload that a signer asks to sign.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub enum Intent {
@@ -260,17 +265,39 @@ impl Watermark {
         };
         if judgement == Judgement::Advance {
             self.judge_jump(intent.position(), policy)?;
+            self.judge_round(intent.position())?;
         }
         Ok(judgement)
     }
 
     /// R13: one approval may move the height only so far.
-    pub(crate) fn judge_jump(&self, asked: Position, policy: Policy) -> Result<(), Denial> {
+    fn judge_jump(&self, asked: Position, policy: Policy) -> Result<(), Denial> {
         let (settled_height, max_jump_heights) = (self.height(), policy.max_jump_heights);
         if asked.height().saturating_sub(settled_height) > max_jump_heights {
             return Err(Denial::Jump { settled_height, asked_height: asked.height(), max_jump_heights });
         }
         Ok(())
+    }
+
+    /// R13: nor may it move the round without bound.
+    pub(crate) fn judge_round(&self, asked: Position) -> Result<(), Denial> {
+        let (round, newest_round) = match (self, asked) {
+            (Self::Cometbft(record), Position::Cometbft(at)) => (at.round, record.newest_round(at.height)),
+            (Self::Tezos(record), Position::Tezos(at)) => (at.round, record.newest_round(at.kind, at.level)),
+            _ => return Ok(()),
+        };
+        if round.saturating_sub(newest_round) > ROUND_JUMP_MAX {
+            return Err(Denial::RoundJump { newest_round, asked, max_jump_rounds: ROUND_JUMP_MAX });
+        }
+        Ok(())
+    }
+
+    /// Whether the parts of a record fit each other.
+    pub(crate) fn is_consistent(&self) -> bool {
+        match self {
+            Self::Cometbft(record) => record.is_consistent(),
+            Self::Ethereum(_) | Self::Tezos(_) | Self::Generic(_) => true,
+        }
     }
 
     /// Records an approval that [`Self::judge`] found to advance.
@@ -290,8 +317,18 @@ impl Watermark {
     /// Raises the watermark to the maximum of itself and the claim.
     ///
     /// # Errors
-    /// When the claim is for another protocol, or contradicts itself.
+    /// When the claim is for another protocol, contradicts itself, or lies beyond what any chain reaches.
     pub(crate) fn raise(&mut self, claim: &Claim) -> Result<(), Denial> {
+        let before = self.height();
+        self.raise_to(claim)?;
+        let height = self.height();
+        if height > HEIGHT_MAX && height > before {
+            return Err(Denial::ClaimTooHigh { height, height_max: HEIGHT_MAX });
+        }
+        Ok(())
+    }
+
+    fn raise_to(&mut self, claim: &Claim) -> Result<(), Denial> {
         match (&mut *self, claim) {
             (Self::Cometbft(record), Claim::Cometbft(claim)) => record.raise(claim),
             (Self::Ethereum(record), Claim::Ethereum(claim)) => record.raise(claim)?,

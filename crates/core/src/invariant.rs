@@ -79,3 +79,7 @@ fn check_window(before: &KeyRecord, after: &KeyRecord) -> Result<(), Invariant> 
     }
     Err(Invariant::WindowSettled)
 }
+
+#[cfg(test)]
+#[path = "invariant_tests.rs"]
+pub(crate) mod tests;

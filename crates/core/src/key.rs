@@ -6,7 +6,7 @@ use crate::text::{ChainId, KeyName, Reason, SignerId};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::ToString;
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 use core::fmt;
 use minicbor::{Decode, Encode};
 
@@ -234,8 +234,8 @@ pub struct KeyRecord {
     #[n(0)]
     pub name: KeyName,
     /// Chain it signs for.
-    #[n(1)]
-    pub chain: ChainIdentity,
+    #[cbor(n(1), with = "crate::shared::one")]
+    pub chain: Arc<ChainIdentity>,
     /// Its public key.
     #[n(2)]
     pub public_key: PublicKey,
@@ -246,8 +246,8 @@ pub struct KeyRecord {
     #[n(4)]
     pub policy: Policy,
     /// Signers that may hold the lease, by falling priority.
-    #[n(5)]
-    pub signers: Vec<SignerId>,
+    #[cbor(n(5), with = "crate::shared::list")]
+    pub signers: Arc<[SignerId]>,
     /// Epoch of the newest grant. Invariant: never falls.
     #[n(6)]
     pub epoch: Epoch,
@@ -287,7 +287,7 @@ impl KeyRecord {
 
     /// Ends the window, if there is one, with its lease: its heights are excluded for good, because only the holder
     /// knows what it signed there.
-    pub(crate) fn end_window(&mut self) {
+    pub(crate) fn end_window_and_lease(&mut self) {
         if let Some(up_to) = self.window_height.take() {
             self.watermark.raise_floor(up_to);
             self.holder = None;

@@ -1,5 +1,5 @@
 //! Lease transitions. Every change of holder or epoch in the whole system is one of the functions here, or
-//! [`KeyRecord::end_window`].
+//! [`KeyRecord::end_window_and_lease`].
 //!
 //! Keeps S3: at every log index a key has at most one holder, and epochs strictly increase.
 
@@ -31,14 +31,18 @@ fn check_epoch(record: &KeyRecord, expected: Epoch) -> Result<(), Denial> {
     }
 }
 
-/// Whether the record stands right after a grant that expected this epoch. The sender chose the number: no overflow.
-fn follows(record: &KeyRecord, expected: Epoch) -> bool {
-    expected.next() == Some(record.epoch)
+/// Whether the holder asks for what it has: it saw the epoch, or its request was the one that was granted.
+fn holds_already(record: &KeyRecord, holder: &Holder, expected: Epoch) -> bool {
+    let seen = expected == record.epoch || expected.next() == Some(record.epoch);
+    record.holder.as_ref() == Some(holder) && seen
 }
 
+/// Revokes, and excludes the window of whoever loses the lease: only it knows what it signed there.
 fn grant(record: &mut KeyRecord, to: &Holder) -> Result<Verdict, Denial> {
     let next = record.epoch.next().ok_or(Denial::Broken { invariant: Invariant::EpochRises })?;
-    let previous = record.holder.replace(to.clone());
+    let previous = record.holder.clone();
+    record.end_window_and_lease();
+    record.holder = Some(to.clone());
     record.epoch = next;
     Ok(Verdict::Granted(Grant { holder: to.clone(), epoch: next, previous }))
 }
@@ -46,7 +50,7 @@ fn grant(record: &mut KeyRecord, to: &Holder) -> Result<Verdict, Denial> {
 /// Takes a lease that nobody holds (R20 to R22, R25).
 pub(crate) fn acquire(record: &mut KeyRecord, holder: &Holder, expected: Epoch) -> Result<Verdict, Denial> {
     check_registered(record, holder)?;
-    if record.holder.as_ref() == Some(holder) && follows(record, expected) {
+    if holds_already(record, holder, expected) {
         return Ok(already_done(record, Rule::LeaseGranted));
     }
     check_epoch(record, expected)?;
@@ -56,22 +60,14 @@ pub(crate) fn acquire(record: &mut KeyRecord, holder: &Holder, expected: Epoch) 
     }
 }
 
-/// Revokes and grants in one step (R20, R21, R25). To the present holder it changes nothing. A window of the one who
-/// loses the lease is excluded: only it knows what it signed there.
+/// Revokes and grants in one step (R20, R21, R25). To the present holder it changes nothing.
 pub(crate) fn handover(record: &mut KeyRecord, to: &Holder, expected: Epoch) -> Result<Verdict, Denial> {
     check_registered(record, to)?;
-    let is_duplicate = record.epoch == expected || follows(record, expected);
-    if record.holder.as_ref() == Some(to) && is_duplicate {
+    if holds_already(record, to, expected) {
         return Ok(already_done(record, Rule::LeaseGranted));
     }
     check_epoch(record, expected)?;
-    let previous = record.holder.clone();
-    record.end_window();
-    let mut granted = grant(record, to)?;
-    if let Verdict::Granted(grant) = &mut granted {
-        grant.previous = previous;
-    }
-    Ok(granted)
+    grant(record, to)
 }
 
 /// Gives a lease back (R23, R24, R26). The epoch stays: the next grant raises it.
@@ -97,7 +93,7 @@ pub(crate) fn release(
         record.watermark = given.clone();
         record.window_height = None;
     }
-    record.end_window();
+    record.end_window_and_lease();
     record.holder = None;
     Ok(Verdict::Released { epoch })
 }
@@ -106,6 +102,7 @@ pub(crate) fn release(
 fn check_give_back(record: &KeyRecord, given: &Watermark) -> Result<(), Denial> {
     let recorded = &record.watermark;
     let continues = given.is_at_least(recorded)
+        && given.is_consistent()
         && given.floor_height() == recorded.floor_height()
         && given.height() <= record.window_height.unwrap_or(recorded.height());
     if continues && (record.window_height.is_some() || given == recorded) {
@@ -132,3 +129,7 @@ pub(crate) fn check_holder(record: &KeyRecord, asked: &Holder, epoch: Epoch) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;

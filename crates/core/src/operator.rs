@@ -4,12 +4,14 @@
 //! nothing. Whatever changes here ends an open window: its holder judges by what stood when it was opened.
 
 use crate::denial::Denial;
-use crate::intent::Claim;
+use crate::ethereum;
+use crate::intent::{Claim, Watermark};
 use crate::key::{ChainIdentity, KeyRecord, KeyState, Policy, SIGNERS_PER_KEY_MAX, WINDOW_HEIGHTS_MAX};
 use crate::rule::Rule;
 use crate::text::{Reason, SignerId};
 use crate::verdict::Verdict;
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 
 /// First rule version that knows windows.
 const RULES_WITH_WINDOWS: u32 = 2;
@@ -34,7 +36,7 @@ fn check_not_retired(record: &KeyRecord) -> Result<(), Denial> {
 }
 
 fn changed(record: &mut KeyRecord) -> Verdict {
-    record.end_window();
+    record.end_window_and_lease();
     record.version = record.version.saturating_add(1);
     Verdict::Changed { version: record.version }
 }
@@ -118,11 +120,11 @@ pub(crate) fn set_signers(
 ) -> Result<Verdict, Denial> {
     check_signers(signers)?;
     check_not_retired(record)?;
-    if record.signers == signers {
+    if *record.signers == *signers {
         return Ok(already_done(record));
     }
     check_version(record, expected)?;
-    record.signers = signers.to_vec();
+    record.signers = Arc::from(signers);
     let verdict = changed(record);
     record.holder = record.holder.take().filter(|holder| signers.contains(&holder.signer));
     Ok(verdict)
@@ -142,13 +144,21 @@ pub(crate) fn import(
         return Ok(already_done(record));
     }
     check_version(record, expected)?;
-    let (reach_height, max_jump_heights) = (record.reach_height(), record.policy.max_jump_heights);
-    if !jump_confirmed && raised.height().saturating_sub(reach_height) > max_jump_heights {
-        let asked_height = raised.height();
-        return Err(Denial::Jump { settled_height: reach_height, asked_height, max_jump_heights });
+    if !jump_confirmed {
+        check_import_jump(record, &raised)?;
     }
     record.watermark = raised;
     Ok(changed(record))
+}
+
+/// R13.
+fn check_import_jump(record: &KeyRecord, raised: &Watermark) -> Result<(), Denial> {
+    let (settled_height, max_jump_heights) = (record.reach_height(), record.policy.max_jump_heights);
+    let asked_height = raised.height();
+    if asked_height.saturating_sub(settled_height) > max_jump_heights {
+        return Err(Denial::Jump { settled_height, asked_height, max_jump_heights });
+    }
+    raised.marks().try_for_each(|(position, _)| record.watermark.judge_round(position))
 }
 
 /// R32.
@@ -163,8 +173,12 @@ pub(crate) fn check_signers(signers: &[SignerId]) -> Result<(), Denial> {
 /// R33.
 pub(crate) fn check_policy(chain: &ChainIdentity, policy: Policy) -> Result<(), Denial> {
     let Policy { max_jump_heights, lock_rule: _, window_heights } = policy;
-    let fits = window_heights <= WINDOW_HEIGHTS_MAX && (window_heights == 0 || chain.has_windows());
-    if fits && max_jump_heights > 0 {
+    let windows_fit = window_heights <= WINDOW_HEIGHTS_MAX && (window_heights == 0 || chain.has_windows());
+    let jump_min = match chain {
+        ChainIdentity::Ethereum { .. } => ethereum::MAX_JUMP_SLOTS_MIN,
+        ChainIdentity::Cometbft(_) | ChainIdentity::Tezos(_) | ChainIdentity::Generic(_) => 1,
+    };
+    if windows_fit && max_jump_heights >= window_heights.max(jump_min) {
         return Ok(());
     }
     Err(Denial::UnsoundPolicy { window_heights, max_jump_heights, protocol: chain.protocol() })
@@ -177,3 +191,7 @@ pub(crate) fn check_policy_rules(policy: Policy, rules: u32) -> Result<(), Denia
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "operator_tests.rs"]
+mod tests;

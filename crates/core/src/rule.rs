@@ -42,7 +42,7 @@ rules! {
     4 HolderMatches,
     /// R5 Only the current epoch is approved.
     5 EpochCurrent,
-    /// R6 Inside a window only its holder approves, from memory; outside of it only the cluster.
+    /// R6 While a window is open its holder approves, from memory, up to its end, and the cluster nothing.
     6 WindowRespected,
     /// R7 A payload is of the key's protocol, and consistent in itself.
     7 IntentSound,

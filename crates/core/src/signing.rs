@@ -3,7 +3,8 @@
 use crate::denial::{Denial, Floor};
 use crate::ids::{ClusterId, Epoch, KeyId, LogPosition};
 use crate::intent::{Intent, Judgement, Watermark};
-use crate::key::KeyRecord;
+use crate::invariant::Invariant;
+use crate::key::{KeyRecord, Policy};
 use crate::verdict::{Approval, Approved, Reserved, Verdict};
 
 /// Under which lease something is asked, and where in the log.
@@ -21,15 +22,25 @@ pub(crate) fn approve(record: &mut KeyRecord, asked: Asked, intent: &Intent) -> 
     if let Some(up_to_height) = record.window_height {
         return Err(Denial::WindowOpen { up_to_height, asked: intent.position() });
     }
-    let (approval, timestamp) = match record.watermark.judge(intent, asked.epoch, record.policy)? {
+    judge_and_advance(&mut record.watermark, record.policy, asked, intent).map(Verdict::Approved)
+}
+
+/// The one way to an approval, in the cluster and in the memory of a window's holder (R7 to R14).
+pub(crate) fn judge_and_advance(
+    watermark: &mut Watermark,
+    policy: Policy,
+    asked: Asked,
+    intent: &Intent,
+) -> Result<Approved, Denial> {
+    let (approval, timestamp) = match watermark.judge(intent, asked.epoch, policy)? {
         Judgement::Repeat(timestamp) => (Approval::Repeat, timestamp),
         Judgement::Advance => {
-            let advanced = record.watermark.advance(intent, asked.epoch);
+            let advanced = watermark.advance(intent, asked.epoch);
             advanced.map_err(|invariant| Denial::Broken { invariant })?;
             (Approval::Fresh, intent.timestamp())
         }
     };
-    Ok(Verdict::Approved(Approved {
+    Ok(Approved {
         approval,
         cluster: asked.cluster,
         key: asked.key,
@@ -38,7 +49,7 @@ pub(crate) fn approve(record: &mut KeyRecord, asked: Asked, intent: &Intent) -> 
         timestamp,
         epoch: asked.epoch,
         at: asked.at,
-    }))
+    })
 }
 
 /// Reserves a window for a request at `height` (R9, R10, R13, R15, R16). Asked again it answers the same; further up it
@@ -60,10 +71,12 @@ pub(crate) fn reserve(
         return Err(Denial::WindowUnsound { height, up_to_height, window_heights });
     }
     let reserved = before.map_or(up_to_height, |before| before.max(up_to_height));
+    let holder = record.holder.clone().ok_or(Denial::Broken { invariant: Invariant::WindowSettled })?;
     record.window_height = Some(reserved);
     Ok(Verdict::Reserved(Reserved {
         cluster: asked.cluster,
         key: asked.key,
+        holder,
         epoch: asked.epoch,
         up_to_height: reserved,
         watermark: record.watermark.clone(),

@@ -59,10 +59,17 @@ impl State {
         Self { book: Book::new(cluster), applied: None, chain: AuditChain::start() }
     }
 
-    /// The state that a new cluster begins with after a restore or a forced recovery ([`Book::restored_as`]).
+    /// The state that a new cluster begins with after a restore or a forced recovery ([`Book::restored_as`]). Its audit
+    /// chain begins with a digest of it, so that replicas restored from two backups differ from the first item on.
+    ///
+    /// # Panics
+    /// When it is the same cluster.
     #[must_use]
     pub fn restored_as(&self, cluster: ClusterId, reason: &Reason) -> Self {
-        Self { book: self.book.restored_as(cluster, reason), applied: None, chain: AuditChain::start() }
+        let book = self.book.restored_as(cluster, reason);
+        let mut restored = Self { book, applied: None, chain: AuditChain::start() };
+        restored.chain = AuditChain::after_restore(restored.digest());
+        restored
     }
 
     /// What the rules read and write.

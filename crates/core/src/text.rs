@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
@@ -49,7 +50,7 @@ fn is_printable(c: char) -> bool {
     !c.is_control()
 }
 
-fn parse(what: &'static str, max: usize, allowed: Alphabet, text: &str) -> Result<Box<str>, TextError> {
+fn parse(what: &'static str, max: usize, allowed: Alphabet, text: &str) -> Result<(), TextError> {
     if text.is_empty() && !allowed.empty_allowed {
         return Err(TextError::Empty { what, max });
     }
@@ -58,7 +59,7 @@ fn parse(what: &'static str, max: usize, allowed: Alphabet, text: &str) -> Resul
     }
     match text.chars().find(|c| !(allowed.accepts)(*c)) {
         Some(found) => Err(TextError::Character { what, found, allowed: allowed.in_words }),
-        None => Ok(Box::from(text)),
+        None => Ok(()),
     }
 }
 
@@ -77,10 +78,10 @@ const PRINTABLE_OR_EMPTY: Alphabet =
     Alphabet { accepts: is_printable, in_words: "printable characters", empty_allowed: true };
 
 macro_rules! bounded_text {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $alphabet:ident) => {
+    ($(#[$doc:meta])* $name:ident($storage:ty), $what:literal, $max:literal, $alphabet:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name($storage);
 
         impl $name {
             /// Longest accepted length, bytes.
@@ -91,7 +92,8 @@ macro_rules! bounded_text {
             /// # Errors
             /// When it is empty, too long, or holds a character outside the alphabet of this type.
             pub fn parse(text: &str) -> Result<Self, TextError> {
-                parse($what, $max, $alphabet, text).map(Self)
+                parse($what, $max, $alphabet, text)?;
+                Ok(Self(<$storage>::from(Box::<str>::from(text))))
             }
 
             /// The text itself.
@@ -103,13 +105,13 @@ macro_rules! bounded_text {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", self.0)
+                write!(f, "{:?}", self.as_str())
             }
         }
 
@@ -122,7 +124,7 @@ macro_rules! bounded_text {
 
         impl From<$name> for String {
             fn from(text: $name) -> String {
-                text.0.into()
+                String::from(text.as_str())
             }
         }
 
@@ -132,7 +134,7 @@ macro_rules! bounded_text {
                 e: &mut Encoder<W>,
                 _: &mut C,
             ) -> Result<(), encode::Error<W::Error>> {
-                e.str(&self.0)?.ok()
+                e.str(self.as_str())?.ok()
             }
         }
 
@@ -146,23 +148,23 @@ macro_rules! bounded_text {
 
 bounded_text!(
     /// Operator's name of a key, unique in its cluster.
-    KeyName, "key name", 64, LABEL
+    KeyName(Box<str>), "key name", 64, LABEL
 );
 bounded_text!(
     /// Name of a signer, taken from its certificate.
-    SignerId, "signer name", 64, LABEL
+    SignerId(Arc<str>), "signer name", 64, LABEL
 );
 bounded_text!(
     /// Name of a validator node behind a signer; the lock rule tells nodes apart by it.
-    NodeName, "validator node name", 64, LABEL
+    NodeName(Box<str>), "validator node name", 64, LABEL
 );
 bounded_text!(
     /// A CometBFT chain id (upstream allows 50 bytes).
-    ChainId, "chain id", 50, PRINTABLE
+    ChainId(Box<str>), "chain id", 50, PRINTABLE
 );
 bounded_text!(
     /// Why an operator or the failure detector did something; kept in the audit trail.
-    Reason, "reason", 256, PRINTABLE_OR_EMPTY
+    Reason(Box<Box<str>>), "reason", 256, PRINTABLE_OR_EMPTY
 );
 
 #[cfg(test)]

@@ -117,7 +117,19 @@ pub struct TezosClaim {
     pub attestation: Option<LevelRound>,
 }
 
+impl TezosMark {
+    fn continues(self, before: Self) -> bool {
+        let same = self.payload.is_none() || self.payload == before.payload;
+        self.at > before.at || (self.at == before.at && same)
+    }
+}
+
 impl TezosRecord {
+    /// Round of the newest message of a kind at a level; zero when there is none.
+    pub(crate) fn newest_round(&self, kind: Kind, level: u32) -> u32 {
+        self.mark(kind).filter(|mark| mark.at.level == level).map_or(0, |mark| mark.at.round)
+    }
+
     fn mark(&self, kind: Kind) -> Option<TezosMark> {
         match kind {
             Kind::Block => self.block,
@@ -193,9 +205,16 @@ impl TezosRecord {
         Ok(())
     }
 
-    /// Takes maxima. A payload is kept only where the maximum is our own.
+    /// Takes maxima. A payload is kept only where the maximum is ours alone.
     pub(crate) fn raise(&mut self, claim: &TezosClaim) {
         self.floor_level = self.floor_level.max(claim.floor_level);
+        for kind in [Kind::Block, Kind::Preattestation, Kind::Attestation] {
+            if let Some(mark) = self.mark_mut(kind)
+                && Some(mark.at.level) <= claim.floor_level
+            {
+                mark.payload = None;
+            }
+        }
         let claimed = [
             (Kind::Block, claim.block),
             (Kind::Preattestation, claim.preattestation),
@@ -204,7 +223,7 @@ impl TezosRecord {
         for (kind, at) in claimed {
             let mark = self.mark_mut(kind);
             if let Some(at) = at
-                && mark.is_none_or(|newest| at > newest.at)
+                && mark.is_none_or(|newest| at >= newest.at)
             {
                 *mark = Some(TezosMark { at, payload: None });
             }
@@ -212,9 +231,10 @@ impl TezosRecord {
     }
 
     pub(crate) fn is_at_least(&self, earlier: &Self) -> bool {
-        let rises = self.marks().into_iter().zip(earlier.marks()).all(|(now, before)| {
-            before.is_none_or(|before| now.is_some_and(|now| now == before || now.at > before.at))
-        });
+        let rises =
+            self.marks().into_iter().zip(earlier.marks()).all(|(now, before)| {
+                before.is_none_or(|before| now.is_some_and(|now| now.continues(before)))
+            });
         rises && self.floor_level >= earlier.floor_level
     }
 }

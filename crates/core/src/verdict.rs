@@ -115,7 +115,7 @@ pub struct Grant {
 }
 
 /// A window, with everything that its holder begins with ([`crate::window`]).
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct Reserved {
     /// The cluster that reserved.
     #[n(0)]
@@ -141,6 +141,9 @@ pub struct Reserved {
     /// The window was there already, up to this height or further: an answer to a request sent twice.
     #[n(7)]
     pub repeat: bool,
+    /// The process that it belongs to.
+    #[n(8)]
+    pub holder: Holder,
 }
 
 impl Verdict {

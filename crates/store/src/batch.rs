@@ -1,6 +1,7 @@
 //! A batch of commands: the content of one log entry, encoded exactly once.
 //!
-//! Invariant: `encoded` is the encoding of `commands`, and is what the log, the wire and the size limit all use.
+//! Invariant: `encoded` is the encoding of `commands`, and is what the log, the wire and the size limit all use. So a batch with
+//! fields that this release does not know does not decode: a node never applies a part of what others apply.
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +56,14 @@ pub enum BatchError {
     /// Not decodable.
     #[error("batch does not decode: {0}")]
     Malformed(String),
+    /// It decodes, and is not what this release would write.
+    #[error("batch holds {found} bytes of commands of which this node knows {known}; upgrade this node")]
+    NotCanonical {
+        /// Bytes found.
+        found: usize,
+        /// Bytes that the commands take as this release writes them.
+        known: usize,
+    },
 }
 
 impl Batch {
@@ -106,6 +115,10 @@ impl Batch {
         if commands.len() > BATCH_COMMANDS_MAX {
             return Err(BatchError::TooMany { count: commands.len(), limit: BATCH_COMMANDS_MAX });
         }
+        let known = minicbor::to_vec(&commands).map_err(|error| BatchError::Malformed(error.to_string()))?;
+        if known != body {
+            return Err(BatchError::NotCanonical { found: body.len(), known: known.len() });
+        }
         Ok(Batch { commands: commands.into(), encoded: bytes.into() })
     }
 
@@ -137,5 +150,34 @@ impl fmt::Debug for Batch {
 impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} commands, {} bytes", self.commands.len(), self.encoded.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interlock_core::{Action, ClusterId, KeyId, Reason};
+
+    fn freeze() -> Command {
+        let reason = Reason::parse("x").unwrap();
+        let action = Action::Freeze { expected_version: 1, reason };
+        Command { cluster: ClusterId([1; 16]), key: KeyId([2; 32]), action }
+    }
+
+    /// The encoding of one command, as an array of one, with the command's own array made `fields` long.
+    fn with_fields(fields: u8, more: &[u8]) -> Vec<u8> {
+        let mut bytes = Batch::new(vec![freeze()]).unwrap().encoded().to_vec();
+        assert_eq!(bytes[..3], [BATCH_VERSION, 0x81, 0x83], "one command with three fields");
+        bytes[2] = 0x80 + fields;
+        bytes.extend_from_slice(more);
+        bytes
+    }
+
+    /// A field that a later release added used to be dropped without a word: this node would have applied less than the others.
+    #[test]
+    fn a_command_with_a_field_of_a_later_release_does_not_decode() {
+        assert_eq!(Batch::decode(&with_fields(3, &[])).unwrap().commands(), [freeze()]);
+        let error = Batch::decode(&with_fields(4, &[0x01])).unwrap_err();
+        assert!(matches!(error, BatchError::NotCanonical { found, known } if found == known + 1), "{error}");
     }
 }

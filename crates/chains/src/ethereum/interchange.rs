@@ -1,9 +1,9 @@
-//! The slashing protection interchange format, version 5 (EIP-3076): what other clients say a key has signed, and what
-//! we say.
+//! The slashing protection interchange format, version 5 (EIP-3076): what other clients say a key has signed, and
+//! what we say.
 //!
 //! Strict where a lenient reading would sign too much: a number that is no number, a root of another network, another
-//! version or a field given twice is refused, and the whole file with it. Fields that the format does not know are passed
-//! over, as its schema allows. One public key may appear in several records: they are taken together.
+//! version or a field given twice is refused, and the whole file with it. Fields that the format does not know are
+//! passed over, as its schema allows. One public key may appear in several records: they are taken together.
 //!
 //! Read by the proposal's advice for minimal databases: maxima per key, roots dropped ([`Interchange::claims`]).
 
@@ -136,8 +136,8 @@ impl Interchange {
         Ok(Self { genesis_validators_root, records: records.collect::<Result<_, _>>()? })
     }
 
-    /// What each key may have signed: the maxima over all of its records. Where a source lies after every target, which no
-    /// valid attestation has, the target is raised to it, so that the claim is sound and excludes no less.
+    /// What each key may have signed: the maxima over all of its records. Where a source lies after every target,
+    /// which no valid attestation has, the target is raised to it, so that the claim is sound and excludes no less.
     #[must_use]
     pub fn claims(&self) -> BTreeMap<PublicKey, EthereumClaim> {
         let mut claims = BTreeMap::new();

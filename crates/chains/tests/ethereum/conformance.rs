@@ -1,7 +1,7 @@
 //! The conformance suite of EIP-3076 through the rule book: every import, block and attestation of every file.
 //!
-//! The files are not part of this project: `INTERLOCK_EIP3076_DIR` names their folder, `../shared/data/eip3076` beside the
-//! workspace is the default. Without them the test says that it did not run, and fails where it must run.
+//! The files are not part of this project: `INTERLOCK_EIP3076_DIR` names their folder, `../shared/data/eip3076`
+//! beside the workspace is the default. Without them the test says that it did not run, and fails where it must run.
 
 use interlock_chains::ethereum::interchange::{Interchange, InterchangeError};
 use interlock_core::command::AddKey;
@@ -188,7 +188,8 @@ fn folder() -> PathBuf {
 
 /// Past the capture of the test harness: a test that did not run must not look like one that passed.
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    let mut past_the_capture = std::io::stderr();
+    writeln!(past_the_capture, "{text}").unwrap();
 }
 
 #[test]

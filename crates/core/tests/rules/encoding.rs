@@ -1,10 +1,11 @@
 //! Encodings: what decodes was valid, and equal states have equal bytes.
 
-use crate::build::{CLUSTER, Machine, add_key, intent};
+use crate::build::{CLUSTER, Machine, add_key, holder, intent, key_id, reason, signer};
 use interlock_core::cometbft::{Position, Step};
 use interlock_core::key::PUBLIC_KEY_MAX_BYTES;
 use interlock_core::state::StateError;
-use interlock_core::{AuditChain, LogPosition, Policy, PublicKey, Rule, State, Verdict};
+use interlock_core::{Action, AuditChain, Epoch, LogPosition, Policy, PublicKey, Rule, State, Verdict};
+use std::sync::Arc;
 
 #[test]
 fn rules_travel_by_number() {
@@ -66,4 +67,24 @@ fn the_audit_chain_covers_every_part_of_an_item() {
         assert!(!links[..index].contains(link), "link {index} equals an earlier one");
     }
     assert_eq!(machine.state.audit_chain(), links[0]);
+}
+
+/// A key costs what it alone has: what many have in common is in memory once, also after a change and after reading.
+#[test]
+fn keys_share_what_they_have_in_common() {
+    let mut machine = Machine::holding(3, Policy::default());
+    machine.apply(&add_key(4, Policy::default()).into_command(CLUSTER));
+    machine.act(4, Action::Acquire { holder: holder(1, 1), expected_epoch: Epoch(0) });
+    let reversed = vec![signer(1), signer(0)];
+    for (expected_version, signers) in [(1, reversed), (2, vec![signer(0), signer(1)])] {
+        machine.act(4, Action::SetSigners { expected_version, signers, reason: reason("") });
+    }
+    let read = State::from_bytes(&machine.state.to_bytes()).unwrap();
+    for state in [&machine.state, &read] {
+        let [one, two] = [0, 4].map(|key| state.key(key_id(key)).unwrap());
+        assert_eq!(two.version, 3);
+        assert!(Arc::ptr_eq(&one.chain, &two.chain) && Arc::ptr_eq(&one.signers, &two.signers));
+        let holder = two.holder.as_ref().unwrap().signer.as_str();
+        assert!(std::ptr::eq(holder, two.signers[1].as_str()), "and the holder's name is that of the list");
+    }
 }

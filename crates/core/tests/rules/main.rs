@@ -7,7 +7,7 @@ mod conflict;
 mod encoding;
 mod ethereum;
 mod filepv;
-mod history;
+mod golden;
 mod lock;
 mod oracle;
 mod properties;

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-const SEQUENCES: u32 = 1_000;
+const SEQUENCES: u32 = 800;
 const COMMANDS_MAX: usize = 120;
 
 /// Most sequences begin where something can be signed: windows in force, two keys, each with a holder.
@@ -19,8 +19,9 @@ fn prepare(world: &mut World, keys: [u8; 2], window_heights: u64) {
     let raise = Action::RaiseRules { expected_rules: 1, rules: 2 };
     world.apply(&Command { cluster: CLUSTER, key: KeyId::of_cluster(CLUSTER), action: raise });
     for (process, key) in (1..).zip(keys) {
-        let window_heights = if key == ETHEREUM { 0 } else { window_heights };
-        let policy = Policy { max_jump_heights: 20, lock_rule: true, window_heights };
+        let (max_jump_heights, window_heights) =
+            if key == ETHEREUM { (200, 0) } else { (20, window_heights) };
+        let policy = Policy { max_jump_heights, lock_rule: true, window_heights };
         world.apply(&add_key(key, policy).into_command(CLUSTER));
         let acquire = Action::Acquire { holder: holder(0, process), expected_epoch: Epoch(0) };
         world.apply(&Command { cluster: CLUSTER, key: key_id(key), action: acquire });

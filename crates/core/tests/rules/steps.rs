@@ -8,8 +8,7 @@ use interlock_core::ethereum::{ClaimedEpochs, EthereumClaim, EthereumIntent};
 use interlock_core::generic::{GenericClaim, GenericIntent};
 use interlock_core::tezos::{self, Kind, LevelRound, TezosClaim, TezosIntent};
 use interlock_core::{
-    Action, Claim, ClusterId, Command, Digest, Epoch, Holder, Intent, KeyId, KeyName, KeyRecord, Policy,
-    State,
+    Action, Claim, ClusterId, Command, Digest, Epoch, Holder, Intent, KeyId, KeyRecord, Policy, State,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -99,7 +98,8 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0_i64..30).prop_map(|height| (height, true)),
     ];
     let block = prop_oneof![1 => Just(0_u8), 4 => 1_u8..4];
-    (height, 0_u32..3, 0_u8..3, block, 0_i64..2, 0_u8..2, prop::bool::weighted(0.01)).prop_map(
+    let round = prop_oneof![60 => 0_u32..3, 1 => Just(10_001)];
+    (height, round, 0_u8..3, block, 0_i64..2, 0_u8..2, prop::bool::weighted(0.01)).prop_map(
         |((height, absolute), round, kind, block, seconds, node, other_protocol)| Message {
             height,
             absolute,
@@ -114,7 +114,7 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    let jump = prop_oneof![1 => Just(0_u64), 9 => Just(9), 9 => Just(20), 3 => Just(200)];
+    let jump = prop_oneof![1 => Just(0_u64), 9 => Just(9), 9 => Just(20), 6 => Just(200)];
     let window = prop_oneof![2 => Just(0_u64), 10 => 3_u64..9, 1 => Just(9)];
     (jump, prop::bool::weighted(0.8), window).prop_map(|(max_jump_heights, lock_rule, window_heights)| {
         Policy { max_jump_heights, lock_rule, window_heights }
@@ -254,15 +254,14 @@ fn who(by: Who, record: Option<&KeyRecord>) -> Holder {
 
 fn add(key: u8, message: &Message, flaw: u8, mut policy: Policy) -> Action {
     if !chain(key).has_windows() && flaw != 5 {
-        policy.window_heights = 0;
+        policy = Policy { window_heights: 0, max_jump_heights: 200, ..policy };
     }
     let mut add = add_key(key, policy);
     match flaw {
         0 => add.claim = message.claim(key, message.height(None), message.kind),
         1 => add.claim = nothing_signed(key + 1),
-        2 => add.name = KeyName::parse("key-0").unwrap(),
         3 => add.signers = vec![signer(0); 2],
-        4 => add.public_key = add_key(key + 4, policy).public_key,
+        2 | 4 => add.public_key = add_key(key + 4, policy).public_key,
         _ => {}
     }
     Action::AddKey(add)
@@ -275,7 +274,12 @@ pub(crate) fn command(state: &State, key: u8, step: &Step) -> Option<Command> {
     let expected_version = guess(record.map_or(0, |record| record.version), step.behind);
     let mut subject = key_id(key);
     let action = match &step.verb {
-        Verb::Add { message, flaw, policy } => add(key, message, *flaw, *policy),
+        Verb::Add { message, flaw, policy } => {
+            if *flaw == 2 {
+                subject = key_id(key + 4); // Another key under the same name.
+            }
+            add(key, message, *flaw, *policy)
+        }
         Verb::Acquire(signer, process) => {
             Action::Acquire { holder: holder(*signer, *process), expected_epoch: epoch }
         }

@@ -1,6 +1,7 @@
 //! One line of a scenario, cut into words and options; what nobody asked for is an error.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 pub(crate) struct Line {
     text: String,
@@ -33,22 +34,40 @@ impl Line {
         self.options.remove(name)
     }
 
+    pub(crate) fn text(&mut self, name: &str) -> String {
+        self.option(name).unwrap_or_else(|| panic!("`{}` lacks {name}=", self.text))
+    }
+
     pub(crate) fn number(&mut self, name: &str) -> u64 {
-        let value = self.option(name).unwrap_or_else(|| panic!("`{}` lacks {name}=", self.text));
-        self.parsed(name, &value)
+        self.number_option(name).unwrap_or_else(|| panic!("`{}` lacks {name}=", self.text))
     }
 
     pub(crate) fn number_or(&mut self, name: &str, default: u64) -> u64 {
-        match self.option(name) {
-            Some(value) => self.parsed(name, &value),
-            None => default,
-        }
+        self.number_option(name).unwrap_or(default)
     }
 
-    fn parsed(&self, name: &str, value: &str) -> u64 {
+    pub(crate) fn number_option(&mut self, name: &str) -> Option<u64> {
+        let value = self.option(name)?;
         if value == "max" {
-            return u64::MAX;
+            return Some(u64::MAX);
         }
+        Some(self.parsed(name, &value))
+    }
+
+    /// A number that its protocol keeps in 32 bits.
+    pub(crate) fn small(&mut self, name: &str) -> u32 {
+        let value = self.text(name);
+        if value == "max" { u32::MAX } else { self.parsed(name, &value) }
+    }
+
+    /// `A/B/C`, exactly as many parts as asked for.
+    pub(crate) fn parts<const N: usize>(&mut self, name: &str) -> Option<[String; N]> {
+        let value = self.option(name)?;
+        let parts: Vec<String> = value.split('/').map(str::to_owned).collect();
+        Some(parts.try_into().unwrap_or_else(|_| panic!("`{}`: {name} has not {N} parts", self.text)))
+    }
+
+    pub(crate) fn parsed<T: FromStr>(&self, name: &str, value: &str) -> T {
         value.parse().unwrap_or_else(|_| panic!("`{}`: {name} is not a number", self.text))
     }
 

@@ -1,8 +1,8 @@
-//! Readable names for digests: made from a name on the way in, put back in its place on the way out.
+//! Readable names for digests and keys: made from a name on the way in, put back in its place on the way out.
 
-use interlock_core::cometbft::{Position, Step};
 use interlock_core::{
-    ChainId, ChainIdentity, ClusterId, Digest, Holder, Incarnation, KeyId, PublicKey, SignerId,
+    ChainId, ChainIdentity, ClusterId, Digest, Holder, Incarnation, KeyId, Position, Protocol, PublicKey,
+    SignerId,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(crate) struct Names {
     by_hex: BTreeMap<String, String>,
+    keys: BTreeMap<String, (KeyId, Protocol)>,
 }
 
 fn hash(text: &str) -> [u8; 32] {
@@ -31,14 +32,10 @@ impl Names {
         Some(digest)
     }
 
-    /// Stands for the digest of the sign bytes: of a vote without its timestamp, of a proposal with it.
-    pub(crate) fn payload(&mut self, at: Position, block: &str, timestamp: i64) -> Digest {
-        let name = match at.step {
-            Step::Proposal => format!("<proposal {block} ts {timestamp}>"),
-            step => format!("<{step} {block}>"),
-        };
-        let digest = Digest(hash(&format!("{at} {name}")));
-        self.remember(digest.to_string(), name);
+    /// Stands for the digest of what is signed: everything that may not differ at a position.
+    pub(crate) fn payload(&mut self, at: Position, content: &str) -> Digest {
+        let digest = Digest(hash(&format!("{at} {content}")));
+        self.remember(digest.to_string(), format!("<{content}>"));
         digest
     }
 
@@ -46,11 +43,32 @@ impl Names {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash(&format!("cluster {name}"))[..16]);
         self.remember(ClusterId(bytes).to_string(), format!("<{name}>"));
+        let cluster_key = KeyId::of_cluster(ClusterId(bytes));
+        self.remember(cluster_key.to_string(), format!("<cluster {name}>"));
         ClusterId(bytes)
     }
 
-    pub(crate) fn key(&mut self, name: &str, chain: &ChainIdentity, public_key: &PublicKey) -> KeyId {
-        let key = KeyId::of(chain, public_key);
+    /// The key that `add-key` describes. The first description gives the name its key.
+    pub(crate) fn describe_key(&mut self, name: &str, chain: &ChainIdentity, public: &PublicKey) -> KeyId {
+        let key = self.key_id(name, chain, public);
+        self.keys.entry(name.to_owned()).or_insert((key, chain.protocol()));
+        key
+    }
+
+    /// A key that was not described yet gets the identity that `add-key` would give it.
+    pub(crate) fn key_called(&mut self, name: &str) -> KeyId {
+        match self.keys.get(name) {
+            Some((key, _)) => *key,
+            None => self.key_id(name, &chain("demo-1"), &public_key(name)),
+        }
+    }
+
+    pub(crate) fn protocol_of(&self, name: &str) -> Protocol {
+        self.keys.get(name).map_or(Protocol::Cometbft, |(_, protocol)| *protocol)
+    }
+
+    fn key_id(&mut self, name: &str, chain: &ChainIdentity, public: &PublicKey) -> KeyId {
+        let key = KeyId::of(chain, public);
         self.by_hex.entry(key.to_string()).or_insert_with(|| format!("<{name}>"));
         key
     }
@@ -65,8 +83,22 @@ impl Names {
     }
 }
 
-pub(crate) fn chain(name: &str) -> ChainIdentity {
-    ChainIdentity::Cometbft(ChainId::parse(name).unwrap())
+/// `ethereum:mainnet`; without a protocol it is a CometBFT chain.
+pub(crate) fn chain(text: &str) -> ChainIdentity {
+    let (protocol, name) = text.split_once(':').unwrap_or(("cometbft", text));
+    let id = || ChainId::parse(name).unwrap();
+    match protocol_called(protocol) {
+        Protocol::Cometbft => ChainIdentity::Cometbft(id()),
+        Protocol::Ethereum => ChainIdentity::Ethereum { genesis_validators_root: Digest(hash(name)) },
+        Protocol::Tezos => ChainIdentity::Tezos(id()),
+        Protocol::Generic => ChainIdentity::Generic(id()),
+    }
+}
+
+pub(crate) fn protocol_called(name: &str) -> Protocol {
+    let all = [Protocol::Cometbft, Protocol::Ethereum, Protocol::Tezos, Protocol::Generic];
+    let found = all.into_iter().find(|protocol| protocol.name() == name);
+    found.unwrap_or_else(|| panic!("no protocol is called {name}"))
 }
 
 pub(crate) fn public_key(name: &str) -> PublicKey {

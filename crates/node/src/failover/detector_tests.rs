@@ -25,11 +25,11 @@ fn record(holder: Option<Holder>, approved_height: Option<u64>) -> KeyRecord {
     });
     KeyRecord {
         name: KeyName::parse("val").unwrap(),
-        chain: ChainIdentity::Cometbft(ChainId::parse("c").unwrap()),
+        chain: ChainIdentity::Cometbft(ChainId::parse("c").unwrap()).into(),
         public_key: PublicKey::new(&[1; 32]).unwrap(),
         state: KeyState::Active,
         policy: Policy::default(),
-        signers: vec![SignerId::parse("alpha").unwrap(), SignerId::parse("beta").unwrap()],
+        signers: [SignerId::parse("alpha").unwrap(), SignerId::parse("beta").unwrap()].into(),
         epoch: Epoch(1),
         holder,
         version: 1,

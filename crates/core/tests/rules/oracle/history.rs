@@ -1,7 +1,7 @@
 //! What the oracle searches: messages and claims of every protocol in one shape, all of them, in order. Nothing here
 //! decides anything.
 
-use interlock_core::cometbft::Step;
+use interlock_core::cometbft::{Step, Timestamp};
 use interlock_core::ethereum::{ClaimedEpochs, EthereumIntent};
 use interlock_core::tezos::Kind;
 use interlock_core::{Action, Claim, Digest, Intent, NodeName, Position, Watermark};
@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 /// Kinds of message, each with a watermark of its own. The tens are the protocol.
 pub(crate) const BLOCK_OF_ETHEREUM: u8 = 10;
 pub(crate) const ATTESTATION_OF_ETHEREUM: u8 = 11;
+
+/// Who asked for a vote: lease epoch and node.
+pub(crate) type Asker = Option<(u64, NodeName)>;
 
 /// One message that was approved, or is claimed to have been signed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,10 +24,12 @@ pub(crate) struct Mark {
     pub(crate) source: u64,
     /// `None`: claimed without.
     pub(crate) payload: Option<Digest>,
+    /// Signed with it, where a protocol leaves it out of the payload.
+    pub(crate) time: Option<Timestamp>,
     /// The block of a CometBFT vote for one.
     pub(crate) vote: Option<Digest>,
     /// Lease epoch and node; `None`: claimed.
-    pub(crate) by: Option<(u64, NodeName)>,
+    pub(crate) by: Asker,
 }
 
 impl Mark {
@@ -38,7 +43,7 @@ impl Mark {
             Position::Tezos(at) => (20 + at.kind as u8, [at.level.into(), at.round.into(), 0], 0),
             Position::Generic(at) => (30, at, 0),
         };
-        Self { kind, at, source, payload, vote: None, by: None }
+        Self { kind, at, source, payload, time: None, vote: None, by: None }
     }
 
     pub(crate) fn of(intent: &Intent, epoch: u64) -> Self {
@@ -57,7 +62,8 @@ impl Mark {
             Intent::Tezos(intent) => intent.payload,
             Intent::Generic(intent) => intent.payload,
         };
-        Self { vote, by, ..Self::new(intent.position(), Some(payload)) }
+        let time = intent.timestamp();
+        Self { vote, by, time, ..Self::new(intent.position(), Some(payload)) }
     }
 
     /// In slots for an attestation.
@@ -71,6 +77,10 @@ impl Mark {
 pub(crate) struct History {
     pub(crate) marks: Vec<Mark>,
     pub(crate) floors: Vec<u64>,
+    /// Votes for a block of CometBFT, by height.
+    pub(crate) votes: Vec<(u64, Digest)>,
+    /// Those that were precommits, and who asked for them.
+    pub(crate) locks: Vec<(u64, Digest, Asker)>,
 }
 
 impl History {
@@ -80,9 +90,25 @@ impl History {
         Some((marks().map(|mark| mark.at).max()?, marks().map(|mark| mark.source).max()?))
     }
 
-    /// The payload that stood first where this mark stands.
-    pub(crate) fn payload(&self, of: &Mark) -> Option<Option<Digest>> {
-        self.marks.iter().find(|mark| (mark.kind, mark.at) == (of.kind, of.at)).map(|mark| mark.payload)
+    /// The payload where this mark stands, with its timestamp; none where two were named, or one without its payload.
+    pub(crate) fn payload(&self, of: &Mark) -> Option<Option<(Digest, Option<Timestamp>)>> {
+        let mut here = self.marks.iter().filter(|mark| (mark.kind, mark.at) == (of.kind, of.at));
+        let first = here.next()?;
+        let named = first.payload.map(|payload| (payload, first.time));
+        let agree = here.all(|mark| mark.payload.map(|payload| (payload, mark.time)) == named);
+        Some(named.filter(|_| agree))
+    }
+
+    /// Round of the newest message at a height, in protocols that have rounds.
+    pub(crate) fn round(&self, of: &Mark) -> u64 {
+        self.newest(of.kind).filter(|(at, _)| at[0] == of.at[0]).map_or(0, |(at, _)| at[1])
+    }
+
+    pub(crate) fn push(&mut self, mark: Mark) {
+        self.votes.extend(mark.vote.map(|block| (mark.at[0], block)));
+        let lock = mark.vote.filter(|_| mark.at[2] == 2);
+        self.locks.extend(lock.map(|block| (mark.at[0], block, mark.by.clone())));
+        self.marks.push(mark);
     }
 
     pub(crate) fn height(&self) -> u64 {
@@ -98,7 +124,8 @@ impl History {
         let shown: Vec<_> =
             watermark.marks().map(|(position, payload)| Mark::new(position, payload)).collect();
         let newest = |mark: &Mark| self.newest(mark.kind) == Some((mark.at, mark.source));
-        shown.iter().all(|mark| newest(mark) && self.payload(mark) == Some(mark.payload))
+        let payload = |mark: &Mark| self.payload(mark).flatten().map(|(payload, _)| payload);
+        shown.iter().all(|mark| newest(mark) && payload(mark) == mark.payload)
             && shown.len() == self.marks.iter().map(|mark| mark.kind).collect::<BTreeSet<_>>().len()
             && self.floors.iter().copied().max() == watermark.floor_height()
     }
@@ -125,7 +152,8 @@ pub(crate) fn claimed(claim: &Claim) -> (u8, Option<u64>, Vec<Mark>) {
             let signed = claim.signed.iter().map(|signed| {
                 let payload = signed.content.map(|content| content.payload);
                 let vote = signed.block.filter(|_| signed.position.step != Step::Proposal);
-                Mark { vote, ..Mark::new(Position::Cometbft(signed.position), payload) }
+                let time = signed.content.map(|content| content.timestamp);
+                Mark { vote, time, ..Mark::new(Position::Cometbft(signed.position), payload) }
             });
             (0, Some(claim.floor_height), signed.collect())
         }
