@@ -3,8 +3,8 @@
 //!
 //! Keeps: an answer `NotCommitted` is given only when openraft says, by variant, that the entry was never appended.
 
-use interlock_core::book::NotUnderstood;
-use interlock_core::{Command, State, Verdict};
+use interlock_core::book::{NotUnderstood, RULES_NEWEST};
+use interlock_core::{Action, Command, State, Verdict};
 use interlock_store::{Batch, BatchError, StateHandle, StateMachine, TypeConfig};
 use openraft::errors::{ClientWriteError, RaftError};
 use std::sync::Arc;
@@ -78,7 +78,12 @@ impl Proposer {
 fn check_understood(state: &State, command: &Command) -> Result<(), ProposeError> {
     let not_committed =
         |error: NotUnderstood| ProposeError::NotCommitted { leader: None, message: error.to_string() };
-    state.book().understands(command).map_err(not_committed)
+    // Stricter than the log has to be: whatever state it meets when it is applied, it must be understood.
+    let understood = match command.action {
+        Action::RaiseRules { rules, .. } if rules > RULES_NEWEST => Err(NotUnderstood { asked: rules }),
+        _ => state.book().understands(command),
+    };
+    understood.map_err(not_committed)
 }
 
 async fn run(raft: openraft::Raft<TypeConfig, StateMachine>, mut waiting: mpsc::Receiver<Waiting>) {
@@ -161,8 +166,7 @@ fn answer_all(answers: Vec<Answer>, outcome: Result<Vec<Verdict>, ProposeError>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use interlock_core::book::RULES_NEWEST;
-    use interlock_core::{Action, ClusterId, KeyId};
+    use interlock_core::{ClusterId, KeyId};
 
     #[test]
     fn what_this_program_does_not_understand_never_enters_the_log() {

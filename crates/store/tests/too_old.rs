@@ -19,34 +19,42 @@ use interlock_store::{
 };
 use openraft::storage::RaftStateMachine as _;
 
-/// Argument that makes this program the one that is too old.
-const TOO_OLD: &str = "meet-a-later-command";
+/// Arguments that make this program the one that is too old: it meets the command in an entry by itself, or in one batch with
+/// the command before it.
+const TOO_OLD: [&str; 2] = ["in-an-entry-by-itself", "in-one-batch"];
 const CLUSTER: ClusterId = ClusterId([1; 16]);
 
 fn main() {
-    if std::env::args().any(|argument| argument == TOO_OLD) {
-        return old_process();
+    let mode = std::env::args().find(|argument| TOO_OLD.contains(&argument.as_str()));
+    if let Some(mode) = mode {
+        return old_process(mode == TOO_OLD[1]);
     }
     let program = std::env::current_exe().unwrap();
-    let output = Command::new(program).arg(TOO_OLD).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(EXIT_TOO_OLD), "stdout: {stdout}\nstderr: {stderr}");
-    for part in ["too old to apply log entry 1", "rule version 99 is asked for", "upgrade it"] {
-        assert!(stderr.contains(part), "{part}: {stderr}");
+    for (mode, applied) in [(TOO_OLD[0], "applied rules 2\n"), (TOO_OLD[1], "")] {
+        let output = Command::new(&program).arg(mode).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(EXIT_TOO_OLD), "{mode}: stdout: {stdout}\nstderr: {stderr}");
+        for part in ["too old to apply log entry", "rule version 3 is asked for", "upgrade it"] {
+            assert!(stderr.contains(part), "{mode}: {part}: {stderr}");
+        }
+        assert_eq!(stdout, applied, "{mode}: nothing is applied from the command on that it does not know");
+        println!("test a_later_command_{mode}_ends_the_process ... ok");
     }
-    assert_eq!(stdout, "applied rules 2\n", "nothing was applied after the command that it does not know");
-    println!("test a_later_command_ends_the_process ... ok");
 }
 
-fn raise(index: u64, rules: u32) -> Entry {
+fn raise(rules: u32) -> interlock_core::Command {
     let action = Action::RaiseRules { expected_rules: rules - 1, rules };
-    let command = interlock_core::Command { cluster: CLUSTER, key: KeyId::of_cluster(CLUSTER), action };
-    let log_id = LogId::new(LeaderId { term: 1, node_id: 1 }, index);
-    Entry { log_id, payload: Payload::Normal(Batch::new(vec![command]).unwrap()) }
+    interlock_core::Command { cluster: CLUSTER, key: KeyId::of_cluster(CLUSTER), action }
 }
 
-fn old_process() {
-    const { assert!(RULES_NEWEST < 99) };
+fn entry(index: u64, commands: Vec<interlock_core::Command>) -> Entry {
+    let log_id = LogId::new(LeaderId { term: 1, node_id: 1 }, index);
+    Entry { log_id, payload: Payload::Normal(Batch::new(commands).unwrap()) }
+}
+
+fn old_process(one_batch: bool) {
+    const { assert!(RULES_NEWEST == 2) };
     let disk = SimDisk::new();
     let address = || "127.0.0.1:1".to_owned();
     let member = FoundingMember { id: 1, peer_address: address(), client_address: address() };
@@ -57,9 +65,14 @@ fn old_process() {
     let expected = Expected { node_id: 1, cluster_id: None };
     let mut store = Store::open(Arc::new(disk), Path::new("/data"), expected, &options).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for (index, rules) in [(0, 2), (1, 99)] {
-        let entries = futures::stream::iter([Ok((raise(index, rules), None))]);
-        runtime.block_on(store.machine.apply(entries)).unwrap();
+    let (known, later) = (raise(RULES_NEWEST), raise(RULES_NEWEST + 1));
+    let entries = if one_batch {
+        vec![entry(0, vec![known, later])]
+    } else {
+        vec![entry(0, vec![known]), entry(1, vec![later])]
+    };
+    for entry in entries {
+        runtime.block_on(store.machine.apply(futures::stream::iter([Ok((entry, None))]))).unwrap();
         println!("applied rules {}", store.state.read(|applied| applied.state.rule_version()));
     }
 }

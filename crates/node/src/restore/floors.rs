@@ -134,7 +134,7 @@ pub(super) fn floors(state: &State, sources: &[FloorSource]) -> Result<Vec<(KeyI
 }
 
 fn is_of_chain(record: &KeyRecord, chain_id: &str) -> bool {
-    matches!(&record.chain, ChainIdentity::Cometbft(id) if id.as_str() == chain_id)
+    matches!(&*record.chain, ChainIdentity::Cometbft(id) if id.as_str() == chain_id)
 }
 
 fn check_sources(state: &State, sources: &[FloorSource]) -> Result<(), FloorError> {
