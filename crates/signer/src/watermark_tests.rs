@@ -186,13 +186,18 @@ fn pinning_a_restored_guard_keeps_the_local_watermark_and_only_raises_it() {
         watermark
     };
     let less = repin(Some(mark(9, 1)), 3);
-    assert_eq!(says(&less, mark(20, 2)), Says::Below);
+    assert_eq!((says(&less, mark(19, 1)), says(&less, mark(20, 2))), (Says::Below, Says::Conflict));
     assert_eq!(says(&less, mark(21, 2)), Says::Conflict, "what was asked for counts as signed");
     assert_eq!((says(&less, mark(21, 1)), says(&less, mark(22, 2))), (Says::Passes, Says::Passes));
     let more = repin(Some(mark(30, 1)), 25);
     assert_eq!((says(&more, mark(29, 1)), says(&more, mark(30, 2))), (Says::Below, Says::Conflict));
     let floor = repin(None, 25);
     assert_eq!((says(&floor, mark(25, 1)), says(&floor, mark(26, 1))), (Says::Floor, Says::Passes));
+
+    let disk = enrolled(None);
+    let low = Enrolment { cluster: ClusterId([2; 16]), key: KEY, floor_height: FLOOR - 2, approved: None };
+    open(&disk).repin(&name(), low).unwrap();
+    assert_eq!(says(&open(&disk), mark(FLOOR, 1)), Says::Floor, "a lower floor lowers nothing");
 }
 
 #[test]
