@@ -19,8 +19,8 @@ use interlock_store::{
 };
 use openraft::storage::RaftStateMachine as _;
 
-/// Arguments that make this program the one that is too old: it meets the command in an entry by itself, or in one batch with
-/// the command before it.
+/// Arguments that make this program the one that is too old: it meets the command in an entry by itself, or in one
+/// batch with the command before it.
 const TOO_OLD: [&str; 2] = ["in-an-entry-by-itself", "in-one-batch"];
 const CLUSTER: ClusterId = ClusterId([1; 16]);
 
