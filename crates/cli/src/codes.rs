@@ -68,11 +68,11 @@ codes! {
     46 NOT_POSSIBLE Refused "nothing was changed; see to what the message names, then try again";
     50 DEMO_FAILED Failed "on a busy machine try again with a release build; if it says the same, please report all that was printed";
     51 OUTPUT_FAILED Failed "the result could not be written to stdout; what was asked may have been done";
-    70 BACKUP_UNUSABLE Failed "nothing was made of it; take another backup, and check each with `interlock backup verify`";
-    71 BACKUP_EXISTS Usage "nothing was overwritten; give another --out";
-    72 FLOORS_MISSING Usage "give --comet-rpc, --claims, the --watermark of every signer, or --bump-heights; each key needs one";
-    73 CHAIN_HEAD_UNKNOWN Unavailable "nothing was made; ask a node of the chain that is not catching up, over http://";
-    74 RECOVERY_FAILED Failed "nothing was made, and the old directory is as it was; the message says what failed";
+    80 BACKUP_UNUSABLE Failed "nothing was made of it; take another backup, and check each with `interlock backup verify`";
+    81 BACKUP_EXISTS Usage "nothing was overwritten; give another --out";
+    82 FLOORS_MISSING Usage "give --comet-rpc, --claims, the --watermark of every signer, or --bump-heights; each key needs one";
+    83 CHAIN_HEAD_UNKNOWN Unavailable "nothing was made; ask a node of the chain that is not catching up, over http://";
+    84 RECOVERY_FAILED Failed "nothing was made, and the old directory is as it was; the message says what failed";
 }
 
 #[cfg(test)]

@@ -108,18 +108,18 @@ fn nothing_is_restored_without_a_word_on_what_was_signed_since() {
     let add = format!("key add --config operator.toml --name val --chain-id {CHAIN} --public-key {public}");
     assert_eq!(scratch.run(&format!("{add} --signer alpha --signer beta --at-height 7")).code, 0);
     guard.json("backup save --out backup");
-    guard.refused("backup save --out backup --config operator.toml", 2, "IL-0071");
+    guard.refused("backup save --out backup --config operator.toml", 2, "IL-0081");
     guard.refused("backup save --out other --config viewer.toml", 1, "IL-0044");
     write_node(scratch, "restored", 1, "data-restored", &[1]);
     let restore = "backup restore backup --config restored.toml --reason r";
-    guard.refused(restore, 2, "IL-0072");
+    guard.refused(restore, 2, "IL-0082");
     scratch.write("claims", "{\"name\":\"other\",\"protocol\":\"cometbft\",\"at_height\":7}\n");
-    assert!(guard.refused(&format!("{restore} --claims claims"), 2, "IL-0072").contains("other"));
+    assert!(guard.refused(&format!("{restore} --claims claims"), 2, "IL-0082").contains("other"));
     scratch.write("claims", "{\"name\":\"val\",\"protocol\":\"cometbft\"}\n");
     guard.refused(&format!("{restore} --claims claims"), 2, "IL-0007");
-    guard.refused(&format!("{restore} --bump-heights 0"), 2, "IL-0072");
+    guard.refused(&format!("{restore} --bump-heights 0"), 2, "IL-0082");
     guard.refused(&format!("{restore} --watermark key.json"), 2, "IL-0007");
-    guard.refused(&format!("{restore} --comet-rpc http://127.0.0.1:1"), 3, "IL-0073");
+    guard.refused(&format!("{restore} --comet-rpc http://127.0.0.1:1"), 3, "IL-0083");
     assert!(!scratch.path("data-restored").exists(), "nothing was made");
 
     let exported = scratch.run("key export val --config operator.toml");
@@ -157,7 +157,7 @@ fn a_chains_head_becomes_a_floor_with_a_margin() {
     guard.json("backup save --out backup");
     write_node(scratch, "restored", 1, "data-restored", &[1]);
     let restore = "backup restore backup --config restored.toml --reason r --comet-rpc";
-    for (chain, catching_up, exit, code) in [(CHAIN, true, 3, "IL-0073"), ("other", false, 2, "IL-0072")] {
+    for (chain, catching_up, exit, code) in [(CHAIN, true, 3, "IL-0083"), ("other", false, 2, "IL-0082")] {
         let (url, node) = rpc(chain, 1000, catching_up);
         guard.refused(&format!("{restore} {url}"), exit, code);
         node.join().unwrap();
@@ -181,10 +181,10 @@ fn damage_to_a_backup_is_found_by_verify_and_by_restore() {
     bytes[middle] ^= 1;
     std::fs::write(scratch.path("damaged"), bytes).unwrap();
     write_node(scratch, "restored", 1, "data-restored", &[1]);
-    guard.refused("backup verify damaged", 5, "IL-0070");
+    guard.refused("backup verify damaged", 5, "IL-0080");
     let restore = "backup restore damaged --config restored.toml --reason r --bump-heights 1";
-    guard.refused(restore, 5, "IL-0070");
-    guard.refused("backup verify operator.toml", 5, "IL-0070");
+    guard.refused(restore, 5, "IL-0080");
+    guard.refused("backup verify operator.toml", 5, "IL-0080");
     guard.refused("backup verify nothing", 2, "IL-0007");
     let named = std::fs::read_to_string(scratch.path("restored.toml")).unwrap();
     scratch.write("restored.toml", &format!("cluster_id = \"{}\"\n{named}", guard.cluster_id));

@@ -115,7 +115,7 @@ fn a_cluster_forced_up_from_a_minority_that_lags_does_not_double_sign() {
     drop((alpha, nodes));
 
     let before = contents(&scratch.path("data-3"));
-    guard.refused(recover, 2, "IL-0072");
+    guard.refused(recover, 2, "IL-0082");
     let look = scratch.run("node recover --config recovered.toml --from data-3 --look");
     assert!(look.code == 0 && look.stderr.contains("node 3 of cluster"), "{look:?}");
     assert!(!scratch.path("data-recovered").exists());
