@@ -1,5 +1,7 @@
 //! The commands and their arguments, and nothing that happens because of them.
 
+use crate::backup_args::{BackupCommand, NodeRecoverArgs};
+use crate::key_args::KeyCommand;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -9,7 +11,7 @@ use std::path::PathBuf;
 #[command(after_help = "Data goes to stdout, everything else to stderr.\n\
 Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 not done (try again), 4 outcome unknown (look, then \
 try again), 5 failed here, 70 stopped because this node's state differs from the others', 74 stopped because the \
-disk failed.\n\
+disk failed, 76 stopped because the log needs a later release.\n\
 Every error has a code; docs/errors has a page for each.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -27,7 +29,7 @@ pub(crate) enum Command {
     /// Run a signer beside a validator node
     #[command(subcommand)]
     Signer(SignerCommand),
-    /// Add, look at, freeze and unfreeze keys
+    /// Add, look at and change keys; import and export what they signed
     #[command(subcommand)]
     Key(KeyCommand),
     /// Hand a key's lease to another signer
@@ -38,6 +40,9 @@ pub(crate) enum Command {
     /// Read and check the audit trail: what was asked, and how it was decided
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Save, check and restore the record of a cluster
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Show it all on this machine: a cluster, a chain, two signers, and what happens when they are killed
     Demo(DemoArgs),
 }
@@ -91,6 +96,8 @@ pub(crate) enum NodeCommand {
     Format(NodeFormatArgs),
     /// Run the node until it is told to stop
     Start(NodeStartArgs),
+    /// Make the first node of a new cluster from a survivor, when a majority is lost; prints the new cluster id
+    Recover(NodeRecoverArgs),
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +136,9 @@ pub(crate) struct SignerEnrollArgs {
     /// The signer's configuration, signer.toml
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Trust the restored cluster that answers now; what this signer signed before stays and counts
+    #[arg(long)]
+    pub(crate) repin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -142,72 +152,6 @@ pub(crate) struct SignerStartArgs {
     /// End when stdin ends, so that this process does not outlive whoever started it
     #[arg(long, hide = true)]
     pub(crate) end_with_stdin: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Put a key under guard
-    Add(KeyAddArgs),
-    /// List all keys
-    List(KeyListArgs),
-    /// Show one key
-    Show(KeyShowArgs),
-    /// Stop all signing with a key, until it is unfrozen
-    Freeze(KeyFreezeArgs),
-    /// Allow signing with a frozen key again
-    Unfreeze(KeyFreezeArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeyAddArgs {
-    #[command(flatten)]
-    pub(crate) operator: OperatorArgs,
-    /// Name of the key in this cluster
-    #[arg(long)]
-    pub(crate) name: String,
-    /// Chain it signs for, exactly as in the chain's genesis
-    #[arg(long)]
-    pub(crate) chain_id: String,
-    /// Ed25519 public key, as in pub_key.value of priv_validator_key.json
-    #[arg(long, value_name = "BASE64")]
-    pub(crate) public_key: String,
-    /// A signer that may hold the lease; repeat, highest priority first
-    #[arg(long = "signer", value_name = "SIGNER", required = true)]
-    pub(crate) signers: Vec<String>,
-    /// Newest height that the key may have signed before; nothing up to and including it will be signed
-    #[arg(long, value_name = "HEIGHT")]
-    pub(crate) at_height: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeyListArgs {
-    #[command(flatten)]
-    pub(crate) operator: OperatorArgs,
-    /// Form of the answer
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: OutputFormat,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeyShowArgs {
-    /// Name of the key
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) operator: OperatorArgs,
-    /// Form of the answer
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: OutputFormat,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeyFreezeArgs {
-    /// Name of the key
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) operator: OperatorArgs,
-    /// Why, for the audit trail
-    #[arg(long)]
-    pub(crate) reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -244,6 +188,8 @@ pub(crate) enum ClusterCommand {
     Replace(ClusterReplaceArgs),
     /// Tell the cluster where a member is reached
     SetAddress(ClusterAddArgs),
+    /// Bring the next rule version in force, when every voter knows it
+    RaiseRules(ClusterRaiseRulesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -369,6 +315,15 @@ pub(crate) struct AuditVerifyArgs {
 pub(crate) struct AuditExportArgs {
     #[command(flatten)]
     pub(crate) source: AuditSourceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterRaiseRulesArgs {
+    #[command(flatten)]
+    pub(crate) operator: OperatorArgs,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
 }
 
 #[derive(Debug, Args)]

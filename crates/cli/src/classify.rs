@@ -3,7 +3,9 @@
 use crate::codes::{self, Code};
 use interlock_client::{GetKeyError, OperatorError};
 use interlock_disk::LockError;
-use interlock_node::{DirectoryError, FormatError, IdentityError, StoreOpenError};
+use interlock_node::{
+    BackupError, DirectoryError, FormatError, IdentityError, RestoreError, StoreOpenError, SurvivorError,
+};
 use interlock_proto::MembersRefusal;
 use interlock_signer::{EnrollError, StateDirError, WatermarkError};
 
@@ -28,12 +30,53 @@ pub(crate) fn format_code(error: &FormatError) -> &'static Code {
     match error {
         FormatError::Config(_) => &codes::CONFIG_WRONG,
         FormatError::Random(_) => &codes::NODE_FAILED,
-        FormatError::Directory(error) => match error {
-            DirectoryError::NotEmpty { .. } => &codes::NODE_ALREADY_FORMATTED,
-            DirectoryError::Lock(LockError::Held { .. }) => &codes::DIRECTORY_IN_USE,
-            DirectoryError::NotAMember { .. } | DirectoryError::UnsoundMembers { .. } => &codes::CONFIG_WRONG,
-            _ => &codes::WRITE_FAILED,
-        },
+        FormatError::Directory(error) => directory_code(error),
+    }
+}
+
+fn directory_code(error: &DirectoryError) -> &'static Code {
+    match error {
+        DirectoryError::NotEmpty { .. } => &codes::NODE_ALREADY_FORMATTED,
+        DirectoryError::Lock(LockError::Held { .. }) => &codes::DIRECTORY_IN_USE,
+        DirectoryError::NotAMember { .. } | DirectoryError::UnsoundMembers { .. } => &codes::CONFIG_WRONG,
+        _ => &codes::WRITE_FAILED,
+    }
+}
+
+pub(crate) fn backup_code(error: &BackupError) -> &'static Code {
+    match error {
+        BackupError::Exists { .. } => &codes::BACKUP_EXISTS,
+        BackupError::Damaged(_)
+        | BackupError::NotABackup
+        | BackupError::NewerFormat { .. }
+        | BackupError::State(_)
+        | BackupError::Differs { .. } => &codes::BACKUP_UNUSABLE,
+        BackupError::Disk(error) if error.is_not_found() => &codes::INPUT_FILE_WRONG,
+        BackupError::Disk(_) => &codes::WRITE_FAILED,
+    }
+}
+
+pub(crate) fn restore_code(error: &RestoreError) -> &'static Code {
+    match error {
+        RestoreError::Config(_) | RestoreError::ClusterNamed(_) => &codes::CONFIG_WRONG,
+        RestoreError::Floors(_) | RestoreError::Refused { .. } => &codes::FLOORS_MISSING,
+        RestoreError::Reason(_) => &codes::BAD_ARGUMENT,
+        RestoreError::Directory(interlock_node::RestoreDirectoryError::Format(error)) => {
+            directory_code(error)
+        }
+        RestoreError::Survivor { source, .. } => survivor_code(source),
+        RestoreError::Directory(_) | RestoreError::Random(_) | RestoreError::CopyLeft { .. } => {
+            &codes::RECOVERY_FAILED
+        }
+    }
+}
+
+fn survivor_code(error: &SurvivorError) -> &'static Code {
+    match error {
+        SurvivorError::Identity(IdentityError::Lock(LockError::Held { .. }))
+        | SurvivorError::Lock(LockError::Held { .. }) => &codes::DIRECTORY_IN_USE,
+        SurvivorError::Identity(IdentityError::NotFormatted { .. }) => &codes::NODE_NOT_FORMATTED,
+        _ => &codes::RECOVERY_FAILED,
     }
 }
 
@@ -74,6 +117,7 @@ pub(crate) fn enroll_code(error: &EnrollError) -> &'static Code {
             &codes::ANSWER_UNREADABLE
         }
         EnrollError::NotRegistered { .. } => &codes::REFUSED,
+        EnrollError::AlreadyPinned { .. } => &codes::SIGNER_ALREADY_ENROLLED,
         EnrollError::Watermark(error) => watermark_code(error),
         EnrollError::StateDir(error) => state_dir_code(error),
         EnrollError::CreateStateDir(_) => &codes::WRITE_FAILED,
@@ -110,6 +154,8 @@ fn watermark_code(error: &WatermarkError) -> &'static Code {
         WatermarkError::Missing { .. } => &codes::SIGNER_NOT_ENROLLED,
         WatermarkError::Exists { .. } => &codes::SIGNER_ALREADY_ENROLLED,
         WatermarkError::OtherKey { .. } => &codes::SIGNER_MISMATCH,
-        WatermarkError::Unusable { .. } | WatermarkError::Undecodable { .. } => &codes::SIGNER_FAILED,
+        WatermarkError::Unusable { .. }
+        | WatermarkError::Undecodable { .. }
+        | WatermarkError::Unreadable { .. } => &codes::SIGNER_FAILED,
     }
 }

@@ -6,6 +6,7 @@ use crate::key_view::PositionView;
 use crate::members;
 use crate::operator::connect;
 use crate::output::{self, table};
+use crate::rules;
 use interlock_client::{NodeReport, OperatorError};
 use interlock_proto::v1;
 use serde::Serialize;
@@ -55,6 +56,7 @@ pub(crate) async fn run(command: &ClusterCommand) -> Result<(), CliError> {
         ClusterCommand::Remove(args) => members::remove(args).await,
         ClusterCommand::Replace(args) => members::replace(args).await,
         ClusterCommand::SetAddress(args) => members::set_address(args).await,
+        ClusterCommand::RaiseRules(args) => rules::raise(args).await,
     }
 }
 

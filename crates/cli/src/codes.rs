@@ -47,6 +47,8 @@ codes! {
     3 DIRECTORY_MISSING Usage "create the directory or mount its disk, then try again";
     4 FILE_MISSING Usage "put the file there or correct the path; `interlock pki issue` makes certificates";
     5 BAD_ARGUMENT Usage "correct the argument; `interlock help COMMAND` describes it";
+    6 CLAIM_MISSING Usage "say what the key may have signed before; what is not known is never taken for nothing";
+    7 INPUT_FILE_WRONG Usage "nothing was taken from the file; give the file that the option asks for, whole and unedited";
     10 PKI_EXISTS Usage "nothing was overwritten; use another --dir or --name, or move the old files away first";
     11 PKI_UNUSABLE Usage "point --dir at a directory made by `interlock pki init`";
     12 WRITE_FAILED Failed "check space and permissions of the directory; nothing half-written was left behind";
@@ -77,6 +79,11 @@ codes! {
     74 NOT_CAUGHT_UP Unavailable "see that the new node runs and is reached at its peer address; the same command goes on";
     60 AUDIT_BROKEN Failed "keep the data for analysis; compare with another node's trail before you trust either";
     61 AUDIT_UNREADABLE Usage "point --data-dir at the data directory of a node, as in data_dir of its node.toml";
+    80 BACKUP_UNUSABLE Failed "nothing was made of it; take another backup, and check each with `interlock backup verify`";
+    81 BACKUP_EXISTS Usage "nothing was overwritten; give another --out";
+    82 FLOORS_MISSING Usage "give --comet-rpc, --claims, the --watermark of every signer, or --bump-heights; each key needs one";
+    83 CHAIN_HEAD_UNKNOWN Unavailable "nothing was made; ask a node of the chain that is not catching up, over http://";
+    84 RECOVERY_FAILED Failed "nothing was made, and the old directory is as it was; the message says what failed";
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! What a command can end with, its code, and how it is told to a person.
 
-use crate::classify::{enroll_code, format_code, node_code, operator_code, signer_code, stop_code};
+use crate::classify::{
+    backup_code, enroll_code, format_code, node_code, operator_code, restore_code, signer_code, stop_code,
+};
 use crate::codes::{self, Code};
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::pki::PkiError;
 use interlock_client::OperatorError;
-use interlock_node::{FormatError, StopError};
+use interlock_node::{BackupError, FormatError, RestoreError, StopError};
 use interlock_proto::ConversionError;
 use interlock_signer::EnrollError;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Why a command did not do what was asked.
@@ -19,6 +22,18 @@ pub(crate) enum CliError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Pki(#[from] PkiError),
+    #[error("{problem}")]
+    ClaimMissing { problem: String },
+    #[error("{}: {problem}", path.display())]
+    InputFile { path: PathBuf, problem: String },
+    #[error("nothing says what was signed since this record was saved; nothing was made")]
+    FloorsMissing,
+    #[error("{url}: {problem}")]
+    ChainHead { url: String, problem: String },
+    #[error("{}: {error}", path.display())]
+    Backup { path: PathBuf, error: Box<BackupError> },
+    #[error("nothing was restored: {0}")]
+    Restore(Box<RestoreError>),
     #[error("{argument} {value:?}: {problem}")]
     Argument { argument: &'static str, value: String, problem: String },
     #[error(transparent)]
@@ -58,6 +73,12 @@ pub(crate) enum CliError {
     Output(std::io::Error),
 }
 
+impl From<RestoreError> for CliError {
+    fn from(error: RestoreError) -> Self {
+        Self::Restore(Box::new(error))
+    }
+}
+
 impl From<FormatError> for CliError {
     fn from(error: FormatError) -> Self {
         Self::Format(Box::new(error))
@@ -89,11 +110,21 @@ impl From<ConversionError> for CliError {
 }
 
 impl CliError {
+    pub(crate) fn backup(path: &Path, error: BackupError) -> Self {
+        Self::Backup { path: path.to_owned(), error: Box::new(error) }
+    }
+
     pub(crate) fn code(&self) -> &'static Code {
         match self {
             Self::Config(error) => error.code(),
             Self::Pki(error) => error.code(),
             Self::Argument { .. } => &codes::BAD_ARGUMENT,
+            Self::ClaimMissing { .. } => &codes::CLAIM_MISSING,
+            Self::InputFile { .. } => &codes::INPUT_FILE_WRONG,
+            Self::FloorsMissing => &codes::FLOORS_MISSING,
+            Self::ChainHead { .. } => &codes::CHAIN_HEAD_UNKNOWN,
+            Self::Backup { error, .. } => backup_code(error),
+            Self::Restore(error) => restore_code(error),
             Self::Operator(error) => operator_code(error),
             Self::NoSuchKey { .. } => &codes::NO_SUCH_KEY,
             Self::JoinsNothing => &codes::BAD_ARGUMENT,

@@ -24,6 +24,32 @@ pub(crate) struct KeyView {
     approved: Option<PositionView>,
     floor_height: u64,
     version: u64,
+    protocol: String,
+    state_reason: String,
+    /// Newest approval of each kind of message.
+    marks: Vec<MarkView>,
+    /// Highest height that the key may have signed.
+    reach_height: u64,
+    max_jump_heights: u64,
+    lock_rule: bool,
+    window_heights: u64,
+    window_up_to_height: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct MarkView {
+    position: String,
+    /// Absent when it was imported.
+    payload: Option<String>,
+}
+
+impl MarkView {
+    fn read(wire: &v1::Mark) -> Result<Self, ConversionError> {
+        Ok(Self {
+            position: interlock_proto::any_position_from_wire(wire.position.as_ref())?.to_string(),
+            payload: wire.payload.as_ref().map(hex::encode),
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -68,6 +94,14 @@ impl KeyView {
             approved: key.approved.as_ref().map(PositionView::read).transpose()?,
             floor_height: key.floor_height,
             version: key.version,
+            protocol: key.protocol.clone(),
+            state_reason: key.state_reason.clone(),
+            marks: key.marks.iter().map(MarkView::read).collect::<Result<_, _>>()?,
+            reach_height: key.reach_height,
+            max_jump_heights: key.max_jump_heights,
+            lock_rule: key.lock_rule,
+            window_heights: key.window_heights,
+            window_up_to_height: key.window_up_to_height,
         })
     }
 
@@ -76,7 +110,27 @@ impl KeyView {
     }
 
     fn approved_text(&self) -> String {
-        self.approved.map_or_else(|| "nothing yet".to_owned(), |position| position.to_string())
+        if let Some(position) = self.approved {
+            return position.to_string();
+        }
+        let marks: Vec<&str> = self.marks.iter().map(|mark| mark.position.as_str()).collect();
+        if marks.is_empty() { "nothing yet".to_owned() } else { marks.join("; ") }
+    }
+
+    fn state_text(&self) -> String {
+        if self.state_reason.is_empty() {
+            self.state.clone()
+        } else {
+            format!("{} ({})", self.state, self.state_reason)
+        }
+    }
+
+    fn window_text(&self) -> String {
+        match self.window_up_to_height {
+            Some(up_to) => format!("open up to height {up_to}"),
+            None if self.window_heights == 0 => "none allowed".to_owned(),
+            None => format!("none open, {} heights allowed", self.window_heights),
+        }
     }
 }
 
@@ -100,14 +154,19 @@ pub(crate) fn draw_key(key: &KeyView) -> String {
     let lines = [
         ("name", key.name.clone()),
         ("key id", key.key_id.clone()),
+        ("protocol", key.protocol.clone()),
         ("chain id", key.chain_id.clone()),
         ("public key", key.public_key.clone()),
-        ("state", key.state.clone()),
+        ("state", key.state_text()),
         ("signers", key.signers.join(", ")),
         ("holder", key.holder_text() + &incarnation),
         ("epoch", key.epoch.to_string()),
         ("approved", key.approved_text()),
         ("floor height", key.floor_height.to_string()),
+        ("window", key.window_text()),
+        ("reach height", key.reach_height.to_string()),
+        ("max jump", key.max_jump_heights.to_string()),
+        ("lock rule", if key.lock_rule { "on" } else { "off" }.to_owned()),
         ("version", key.version.to_string()),
     ];
     lines.iter().map(|(name, value)| format!("{name:<12}  {value}\n")).collect()
@@ -116,6 +175,12 @@ pub(crate) fn draw_key(key: &KeyView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mark() -> v1::Mark {
+        let position = v1::CometbftPosition { height: 7, round: 1, step: v1::Step::Prevote as i32 };
+        let position = v1::Position { kind: Some(v1::position::Kind::Cometbft(position)) };
+        v1::Mark { position: Some(position), payload: Some(vec![5, 5]) }
+    }
 
     fn wire() -> v1::Key {
         v1::Key {
@@ -131,6 +196,11 @@ mod tests {
             }),
             version: 5,
             floor_height: 6,
+            protocol: "cometbft".into(),
+            reach_height: 7,
+            max_jump_heights: 10,
+            lock_rule: true,
+            marks: vec![mark()],
             approved: Some(v1::CometbftPosition { height: 7, round: 1, step: v1::Step::Prevote as i32 }),
             ..v1::Key::default()
         }
@@ -144,6 +214,9 @@ mod tests {
             "public_key": BASE64.encode([2; 32]), "state": "active", "signers": ["alpha", "beta"],
             "holder": "alpha", "incarnation": "03".repeat(16), "epoch": 4,
             "approved": {"height": 7, "round": 1, "step": "prevote"}, "floor_height": 6, "version": 5,
+            "protocol": "cometbft", "state_reason": "", "reach_height": 7, "max_jump_heights": 10, "lock_rule": true,
+            "window_heights": 0, "window_up_to_height": null,
+            "marks": [{"position": "height 7 round 1 prevote", "payload": "0505"}],
         });
         assert_eq!(json, expected);
     }

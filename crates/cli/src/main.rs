@@ -6,14 +6,23 @@
 mod args;
 mod audit;
 mod audit_source;
+mod backup;
+mod backup_args;
+mod claims;
 mod classify;
 mod cluster;
 mod codes;
+mod comet_rpc;
 mod config;
 mod demo;
 mod error;
 mod failover;
+mod floors;
 mod key;
+mod key_add;
+mod key_args;
+mod key_change;
+mod key_transfer;
 mod key_view;
 mod leash;
 mod logging;
@@ -23,6 +32,8 @@ mod node;
 mod operator;
 mod output;
 mod pki;
+mod recover;
+mod rules;
 mod signer;
 
 use args::{Cli, Command, PkiCommand};
@@ -49,6 +60,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Failover(args) => failover::run(&args).await,
         Command::Cluster(command) => cluster::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
+        Command::Backup(command) => backup::run(&command).await,
         Command::Demo(args) => demo::run(&args).await,
     }
 }

@@ -5,7 +5,7 @@ use crate::config::ConfigFile;
 use crate::error::CliError;
 use crate::leash::told_to_end;
 use crate::operator::argument;
-use crate::{logging, output};
+use crate::{logging, output, recover};
 use interlock_core::ClusterId;
 use interlock_node::NodeConfig;
 use std::path::Path;
@@ -14,6 +14,7 @@ pub(crate) async fn run(command: &NodeCommand) -> Result<(), CliError> {
     match command {
         NodeCommand::Format(args) => format(args),
         NodeCommand::Start(args) => start(args).await,
+        NodeCommand::Recover(args) => recover::run(args).await,
     }
 }
 
@@ -59,7 +60,7 @@ async fn start(args: &NodeStartArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<(ConfigFile, NodeConfig), CliError> {
+pub(crate) fn read(path: &Path) -> Result<(ConfigFile, NodeConfig), CliError> {
     let (file, mut config) = ConfigFile::read::<NodeConfig>(path)?;
     config.check().map_err(|error| file.wrong(error.to_string()))?;
     let tls = &mut config.tls;

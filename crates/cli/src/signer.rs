@@ -17,13 +17,16 @@ pub(crate) async fn run(command: &SignerCommand) -> Result<(), CliError> {
 
 async fn enroll(args: &SignerEnrollArgs) -> Result<(), CliError> {
     let config = read(&args.config)?;
-    for enrolled in interlock_signer::enroll(&config).await? {
+    let (enrolled, what) = if args.repin {
+        (interlock_signer::repin(&config).await?, "pinned")
+    } else {
+        (interlock_signer::enroll(&config).await?, "enrolled")
+    };
+    for enrolled in enrolled {
         let Enrolled { key, cluster, floor_height, approved } = enrolled;
         let approved = approved
             .map_or_else(|| "nothing was approved yet".to_owned(), |at| format!("approved up to {at}"));
-        output::note(&format!(
-            "enrolled {key} in cluster {cluster}: floor height {floor_height}, {approved}"
-        ));
+        output::note(&format!("{what} {key} in cluster {cluster}: floor height {floor_height}, {approved}"));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 /// Longest that one node is waited for.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Longest that a node is waited for while it fails over: a planned one first waits for the holder to finish.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that one node is waited for while it takes a step of a change of members, which needs a commit. A node that
@@ -284,7 +284,7 @@ impl OperatorClient {
         CallLimits { deadline, attempt_timeout: MEMBERS_ATTEMPT_TIMEOUT, repeat: Repeat::Always }
     }
 
-    fn limits(&self, attempt_timeout: Duration, repeat: Repeat) -> CallLimits {
+    pub(crate) fn limits(&self, attempt_timeout: Duration, repeat: Repeat) -> CallLimits {
         CallLimits { deadline: Instant::now() + self.patience, attempt_timeout, repeat }
     }
 }
@@ -335,7 +335,7 @@ fn rejection_of(status: &Status) -> Option<OperatorError> {
     }
 }
 
-fn answered<T>(outcome: CallOutcome<T>) -> Result<(T, bool), OperatorError> {
+pub(crate) fn answered<T>(outcome: CallOutcome<T>) -> Result<(T, bool), OperatorError> {
     match outcome {
         CallOutcome::Answered { answer, after_unknown } => Ok((answer, after_unknown)),
         CallOutcome::NotCommitted { message } => Err(OperatorError::Unavailable { message }),
@@ -350,7 +350,7 @@ fn answered<T>(outcome: CallOutcome<T>) -> Result<(T, bool), OperatorError> {
     }
 }
 
-fn read_of<T>(outcome: CallOutcome<T>) -> Result<T, OperatorError> {
+pub(crate) fn read_of<T>(outcome: CallOutcome<T>) -> Result<T, OperatorError> {
     match outcome {
         CallOutcome::Unknown { message } => Err(OperatorError::Unavailable { message }),
         CallOutcome::Rejected { status, .. } => {
@@ -360,7 +360,7 @@ fn read_of<T>(outcome: CallOutcome<T>) -> Result<T, OperatorError> {
     }
 }
 
-fn change_of(outcome: CallOutcome<v1::ChangeResponse>) -> Result<Change, OperatorError> {
+pub(crate) fn change_of(outcome: CallOutcome<v1::ChangeResponse>) -> Result<Change, OperatorError> {
     let (response, after_unknown) = answered(outcome)?;
     match response.outcome {
         Some(change_response::Outcome::Done(done)) => {
@@ -373,10 +373,10 @@ fn change_of(outcome: CallOutcome<v1::ChangeResponse>) -> Result<Change, Operato
     }
 }
 
-fn denied_of(denied: v1::Denied, after_unknown: bool) -> OperatorError {
+pub(crate) fn denied_of(denied: v1::Denied, after_unknown: bool) -> OperatorError {
     OperatorError::Denied { rule: denied.rule, message: denied.message, after_unknown }
 }
 
-fn no_outcome() -> OperatorError {
+pub(crate) fn no_outcome() -> OperatorError {
     OperatorError::Unknown { message: "the answer carries no outcome".to_owned() }
 }

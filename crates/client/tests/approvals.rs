@@ -75,7 +75,7 @@ async fn a_verdict_of_the_leader_is_passed_on() {
     let ApproveOutcome::Denied { refusal, after_unknown: false } = world.approve(5, 2).await else {
         panic!("a double sign was not denied")
     };
-    assert_eq!(refusal.rule, 9);
+    assert_eq!(refusal.rule, 11);
     assert!(refusal.message.starts_with("R11 NoConflict: double sign"), "{refusal}");
     assert_eq!(world.asked(), [1, 1, 1]);
 }
@@ -206,7 +206,7 @@ async fn malformed_and_rejected_answers_are_unknown() {
     let world = World::new().await;
     world.fake.script(1, Answer::Empty);
     assert!(matches!(world.approve(5, 1).await, ApproveOutcome::Unknown(UnknownCause::Empty)));
-    world.fake.script(1, Answer::Change(|a| a.timestamp = None));
+    world.fake.script(1, Answer::Change(|a| a.payload = vec![1]));
     assert!(matches!(world.approve(5, 1).await, ApproveOutcome::Unknown(UnknownCause::Malformed(_))));
     world.fake.script(1, Answer::Status(Code::PermissionDenied));
     assert!(matches!(world.approve(5, 1).await, ApproveOutcome::Unknown(UnknownCause::Rejected(_))));

@@ -15,7 +15,7 @@ pub mod sim;
 pub use error::{DiskError, Operation};
 pub use lock::{DirectoryLock, LockError};
 pub use real::RealDisk;
-pub use record::{RecordError, RecordFile};
+pub use record::{RecordError, RecordFile, read_record};
 pub use replace::{ReadFileError, checksummed, read_checked, replace_file, verify_checksum};
 pub use sim::SimDisk;
 

@@ -156,20 +156,7 @@ impl RecordFile {
     /// # Errors
     /// Missing, empty, damaged and newer files are told apart; never a default.
     pub fn open(disk: &dyn Disk, path: &Path, known_version: u32) -> Result<RecordFile, RecordError> {
-        let file = match disk.open(path) {
-            Ok(file) => file,
-            Err(error) if error.is_not_found() => return Err(RecordError::Missing { path: path.to_owned() }),
-            Err(error) => return Err(error.into()),
-        };
-        let copy_bytes = copy_bytes_of(path, file.size()?)?;
-        let newest = newest_copy(path, file.as_ref(), copy_bytes)?;
-        if newest.content_version > known_version {
-            return Err(RecordError::NewerVersion {
-                path: path.to_owned(),
-                found: newest.content_version,
-                known: known_version,
-            });
-        }
+        let (file, copy_bytes, newest) = load(disk, path, known_version)?;
         disk.sync_dir(parent(path))?;
         let mut record = RecordFile {
             file,
@@ -241,6 +228,34 @@ fn parent(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Reads the newest content without using the file: nothing is written, and nothing may write it meanwhile.
+///
+/// # Errors
+/// As [`RecordFile::open`].
+pub fn read_record(disk: &dyn Disk, path: &Path, known_version: u32) -> Result<Vec<u8>, RecordError> {
+    load(disk, path, known_version).map(|(_, _, newest)| newest.content)
+}
+
+type Loaded = (Box<dyn DiskFile>, usize, Copy);
+
+fn load(disk: &dyn Disk, path: &Path, known_version: u32) -> Result<Loaded, RecordError> {
+    let file = match disk.open(path) {
+        Ok(file) => file,
+        Err(error) if error.is_not_found() => return Err(RecordError::Missing { path: path.to_owned() }),
+        Err(error) => return Err(error.into()),
+    };
+    let copy_bytes = copy_bytes_of(path, file.size()?)?;
+    let newest = newest_copy(path, file.as_ref(), copy_bytes)?;
+    if newest.content_version > known_version {
+        return Err(RecordError::NewerVersion {
+            path: path.to_owned(),
+            found: newest.content_version,
+            known: known_version,
+        });
+    }
+    Ok((file, copy_bytes, newest))
 }
 
 fn copy_bytes_of(path: &Path, size: u64) -> Result<usize, RecordError> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use interlock_disk::sim::{Fault, FaultKind, Lies, SplitMix};
-use interlock_disk::{Disk as _, Operation, RealDisk, RecordError, RecordFile, SimDisk};
+use interlock_disk::{Disk as _, Operation, RealDisk, RecordError, RecordFile, SimDisk, read_record};
 
 const PATH: &str = "/record";
 const VERSION: u32 = 1;
@@ -142,4 +142,20 @@ fn the_record_works_on_real_files() {
     drop(record);
     let record = RecordFile::open(&RealDisk, &path, VERSION).unwrap();
     assert_eq!((record.content(), record.sequence()), (&99_u32.to_le_bytes()[..], sequence + 1));
+}
+
+/// A copy of a signer's watermark is looked at, not used.
+#[test]
+fn reading_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("record");
+    let mut record = RecordFile::create(&RealDisk, &path, 1, b"old", 64).unwrap();
+    record.update(b"new").unwrap();
+    drop(record);
+    let before = std::fs::read(&path).unwrap();
+    assert_eq!(read_record(&RealDisk, &path, 1).unwrap(), b"new");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert!(matches!(read_record(&RealDisk, &path, 0), Err(RecordError::NewerVersion { .. })));
+    let missing = read_record(&RealDisk, &directory.path().join("none"), 1);
+    assert!(matches!(missing, Err(RecordError::Missing { .. })), "{missing:?}");
 }

@@ -60,7 +60,7 @@ fn make(config: &NodeConfig, cluster_id: ClusterId, members: Vec<FoundingMember>
     Ok(())
 }
 
-fn random() -> Result<[u8; 16], FormatError> {
+pub(crate) fn random() -> Result<[u8; 16], FormatError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| FormatError::Random(error.to_string()))?;
     Ok(bytes)

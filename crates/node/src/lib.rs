@@ -15,6 +15,7 @@ mod membership;
 mod offline;
 mod proposer;
 mod raft;
+mod restore;
 mod service;
 mod sessions;
 mod start;
@@ -24,10 +25,14 @@ pub use audit_wire::{audit_record_to_wire, stored_record_from_wire};
 pub use config::NodeConfig;
 pub use format::{FormatError, format, format_to_join};
 pub use raft::founders_digest;
+pub use restore::{FloorError, FloorSource, HEAD_MARGIN_HEIGHTS, RestoreError, Restored, restore, survivor};
 pub use start::{RunningNode, StartError, StopError, start};
 
 /// What can be wrong with a data directory: the command line tells these apart.
-pub use interlock_store::{FormatError as DirectoryError, IdentityError, StoreOpenError};
+pub use interlock_store::{
+    Backup, BackupError, BackupLabel, FormatError as DirectoryError, IdentityError,
+    RestoreError as RestoreDirectoryError, StoreOpenError, Survivor, SurvivorError, write_backup,
+};
 
 /// The audit trail of a data directory, without a node: the command line checks and exports it.
 pub use interlock_store::{AuditReadError, AuditReader, ChainCheck, ChainReport, StoredRecord};

@@ -3,8 +3,9 @@
 //!
 //! Keeps: an answer `NotCommitted` is given only when openraft says, by variant, that the entry was never appended.
 
-use interlock_core::{Command, Verdict};
-use interlock_store::{Batch, BatchError, StateMachine, TypeConfig};
+use interlock_core::book::{NotUnderstood, RULES_NEWEST};
+use interlock_core::{Action, Command, State, Verdict};
+use interlock_store::{Batch, BatchError, StateHandle, StateMachine, TypeConfig};
 use openraft::errors::{ClientWriteError, RaftError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,18 +47,21 @@ struct Waiting {
 #[derive(Clone)]
 pub(crate) struct Proposer {
     queue: mpsc::Sender<Waiting>,
+    state: StateHandle,
 }
 
 impl Proposer {
     /// Starts the batching task; it ends with the last handle.
-    pub(crate) fn start(raft: openraft::Raft<TypeConfig, StateMachine>) -> Self {
+    pub(crate) fn start(raft: openraft::Raft<TypeConfig, StateMachine>, state: StateHandle) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_COMMANDS_MAX);
         tokio::spawn(run(raft, waiting));
-        Self { queue }
+        Self { queue, state }
     }
 
-    /// Proposes one command and waits for its verdict.
+    /// Proposes one command and waits for its verdict. A command that this program does not understand never enters the
+    /// log: it would stop every node that meets it there.
     pub(crate) async fn propose(&self, command: Command) -> Result<Verdict, ProposeError> {
+        self.state.read(|applied| check_understood(&applied.state, &command))?;
         let (answer, verdict) = oneshot::channel();
         if self.queue.try_send(Waiting { command, answer }).is_err() {
             let message = format!("overloaded: {QUEUE_COMMANDS_MAX} commands are waiting; try again");
@@ -69,6 +73,17 @@ impl Proposer {
             Err(_) => Err(ProposeError::Unknown(format!("no verdict within {VERDICT_TIMEOUT:?}"))),
         }
     }
+}
+
+fn check_understood(state: &State, command: &Command) -> Result<(), ProposeError> {
+    let not_committed =
+        |error: NotUnderstood| ProposeError::NotCommitted { leader: None, message: error.to_string() };
+    // Stricter than the log has to be: whatever state it meets when it is applied, it must be understood.
+    let understood = match command.action {
+        Action::RaiseRules { rules, .. } if rules > RULES_NEWEST => Err(NotUnderstood { asked: rules }),
+        _ => state.book().understands(command),
+    };
+    understood.map_err(not_committed)
 }
 
 async fn run(raft: openraft::Raft<TypeConfig, StateMachine>, mut waiting: mpsc::Receiver<Waiting>) {
@@ -145,5 +160,24 @@ fn answer_all(answers: Vec<Answer>, outcome: Result<Vec<Verdict>, ProposeError>)
                 let _ = answer.send(Err(error.clone()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interlock_core::{ClusterId, KeyId};
+
+    #[test]
+    fn what_this_program_does_not_understand_never_enters_the_log() {
+        let cluster = ClusterId([1; 16]);
+        let state = State::genesis(cluster);
+        let raise = |rules| {
+            let action = Action::RaiseRules { expected_rules: 1, rules };
+            check_understood(&state, &Command { cluster, key: KeyId::of_cluster(cluster), action })
+        };
+        assert_eq!(raise(RULES_NEWEST), Ok(()));
+        let refused = raise(RULES_NEWEST + 1).unwrap_err();
+        assert!(matches!(refused, ProposeError::NotCommitted { .. }), "{refused}");
     }
 }

@@ -8,7 +8,7 @@ use crate::health;
 use crate::membership::finish_changes;
 use crate::proposer::Proposer;
 use crate::raft::{
-    ChainAsker, JOINED_LATER, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, Peers,
+    ChainAsker, JOINED_LATER, LocalNode, MESSAGE_BYTES_MAX, PeerNetwork, PeerService, Peers, RulesAsker,
     follow_addresses, founders_digest, join, save_marks,
 };
 use crate::service::{GuardService, MembershipService, OperatorService, Shared};
@@ -141,7 +141,8 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
         state: state.clone(),
         audit,
         sessions: Arc::new(Sessions::default()),
-        proposer: Proposer::start(raft.clone()),
+        proposer: Proposer::start(raft.clone(), state.clone()),
+        rules: RulesAsker::new(local.node_id, tls.clone(), Arc::clone(&known_peers)),
         settings: config.failover,
         started_at: Instant::now(),
         stopping: stopping.clone(),

@@ -24,8 +24,8 @@ async fn approvals_are_given_once_repeated_and_refused_by_rule() {
     let again = approved(alpha.approve(&cluster, epoch, &prevote(5, 1, 200)).await);
     assert!(again.repeat);
     assert_eq!(again.timestamp.unwrap().seconds, 100, "a repeat carries the recorded timestamp");
-    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(5, 2, 100)).await), 9);
-    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(4, 1, 100)).await), 8);
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(5, 2, 100)).await), 11);
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(4, 1, 100)).await), 10);
     assert_eq!(denied_rule(&alpha.approve(&cluster, epoch + 1, &prevote(6, 1, 100)).await), 5);
     let beta = Signer::connect(&cluster, "beta", 2, &key).await;
     assert_eq!(denied_rule(&beta.approve(&cluster, epoch, &prevote(6, 1, 100)).await), 4);
@@ -48,7 +48,7 @@ async fn a_dead_signer_is_replaced_and_its_watermark_binds_the_successor() {
     drop(alpha);
     let epoch = beta.wait_for_lease(5).await;
     assert!(epoch > first_epoch);
-    assert_eq!(denied_rule(&beta.approve(&cluster, epoch, &prevote(5, 2, 100)).await), 9);
+    assert_eq!(denied_rule(&beta.approve(&cluster, epoch, &prevote(5, 2, 100)).await), 11);
     assert!(approved(beta.approve(&cluster, epoch, &prevote(5, 1, 300)).await).repeat);
     assert_eq!(denied_rule(&ghost.approve(&cluster, first_epoch, &prevote(6, 1, 100)).await), 4);
 }
@@ -63,7 +63,7 @@ async fn what_was_approved_survives_the_leader_and_a_restart_of_all() {
     let leader = cluster.leader().await;
     cluster.stop(leader).await;
     alpha.heartbeat(5).await;
-    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(5, 2, 100)).await), 9);
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(5, 2, 100)).await), 11);
     approved(alpha.approve(&cluster, epoch, &prevote(6, 1, 100)).await);
     drop(alpha);
     for index in (0..3).filter(|index| *index != leader) {
@@ -74,7 +74,7 @@ async fn what_was_approved_survives_the_leader_and_a_restart_of_all() {
     }
     let mut alpha = Signer::connect(&cluster, "alpha", 2, &key).await;
     let epoch = alpha.wait_for_lease(6).await;
-    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(6, 3, 100)).await), 9);
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(6, 3, 100)).await), 11);
     approved(alpha.approve(&cluster, epoch, &prevote(7, 1, 100)).await);
 }
 
@@ -321,7 +321,7 @@ async fn a_node_that_missed_what_the_log_no_longer_holds_catches_up_by_snapshot(
     cluster.start(behind).await;
     cluster.stop((behind + 1) % 3).await;
     alpha.heartbeat(100).await;
-    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(100, 2, 100)).await), 9);
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(100, 2, 100)).await), 11);
 }
 
 /// A voter that lost its disk and was formatted again under its old id could elect a leader that never heard of an
@@ -354,5 +354,5 @@ async fn a_wiped_voter_that_is_formatted_again_under_its_old_id_counts_for_nothi
     cluster.refused(wiped).await;
     cluster.start(other).await;
     alpha.heartbeat(6).await;
-    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(6, 2, 100)).await), 9);
+    assert_eq!(denied_rule(&alpha.approve(&cluster, epoch, &prevote(6, 2, 100)).await), 11);
 }

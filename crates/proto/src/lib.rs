@@ -4,6 +4,7 @@
 //! Only this crate knows how messages look on the wire. A message is parsed into core types once, at the door;
 //! everything that can be wrong with it is a [`ConversionError`] naming the field.
 
+mod claims;
 mod convert;
 mod identity;
 mod outcome;
@@ -22,6 +23,7 @@ pub mod raft {
     tonic::include_proto!("interlock.raft.v1");
 }
 
+pub use claims::{claim_from_wire, claim_to_wire, policy_from_wire, policy_to_wire};
 pub use convert::{
     ConversionError, approved_from_wire, approved_to_wire, cluster_id, denied_to_wire, holder_from_wire,
     holder_to_wire, incarnation, key_id, key_to_wire, lease_to_wire, position_from_wire, position_to_wire,

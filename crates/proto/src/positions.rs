@@ -127,7 +127,7 @@ fn ethereum_position(intent: &EthereumIntent) -> v1::ethereum_intent::Position {
     }
 }
 
-fn tezos_from_wire(wire: &v1::TezosPosition) -> Result<TezosPosition, ConversionError> {
+pub(crate) fn tezos_from_wire(wire: &v1::TezosPosition) -> Result<TezosPosition, ConversionError> {
     let kind = match v1::TezosKind::try_from(wire.kind) {
         Ok(v1::TezosKind::Block) => Kind::Block,
         Ok(v1::TezosKind::Preattestation) => Kind::Preattestation,
@@ -139,7 +139,7 @@ fn tezos_from_wire(wire: &v1::TezosPosition) -> Result<TezosPosition, Conversion
     Ok(TezosPosition { kind, level: wire.level, round: wire.round })
 }
 
-fn tezos_to_wire(position: TezosPosition) -> v1::TezosPosition {
+pub(crate) fn tezos_to_wire(position: TezosPosition) -> v1::TezosPosition {
     let kind = match position.kind {
         Kind::Block => v1::TezosKind::Block,
         Kind::Preattestation => v1::TezosKind::Preattestation,
@@ -148,11 +148,11 @@ fn tezos_to_wire(position: TezosPosition) -> v1::TezosPosition {
     v1::TezosPosition { kind: kind.into(), level: position.level, round: position.round }
 }
 
-fn generic_from_wire(wire: &v1::GenericPosition) -> [u64; 3] {
+pub(crate) fn generic_from_wire(wire: &v1::GenericPosition) -> [u64; 3] {
     [wire.first, wire.second, wire.third]
 }
 
-fn generic_to_wire([first, second, third]: [u64; 3]) -> v1::GenericPosition {
+pub(crate) fn generic_to_wire([first, second, third]: [u64; 3]) -> v1::GenericPosition {
     v1::GenericPosition { first, second, third }
 }
 

@@ -65,9 +65,12 @@ pub enum EnrollError {
     #[error("key {key}: signer {signer} is not registered for it, only {registered}")]
     NotRegistered { key: KeyName, signer: SignerId, registered: String },
     #[error(
-        "key {key}: the guard answers as cluster {answered}, the signer's other keys are enrolled in {pinned}"
+        "key {key}: the guard answers as cluster {answered}, the signer's other keys are enrolled in {pinned}; if the \
+         guard was restored, use `signer enroll --repin`"
     )]
     OtherCluster { key: KeyName, pinned: ClusterId, answered: ClusterId },
+    #[error("every key is enrolled in cluster {cluster} already: there is nothing to pin anew")]
+    AlreadyPinned { cluster: ClusterId },
     #[error(transparent)]
     Watermark(#[from] WatermarkError),
 }
@@ -124,7 +127,7 @@ fn make_state_dir(disk: &dyn Disk, state_dir: &Path) -> Result<(), DiskError> {
     }
 }
 
-fn open_backend(key: &KeyConfig) -> Result<Backend, EnrollError> {
+pub(crate) fn open_backend(key: &KeyConfig) -> Result<Backend, EnrollError> {
     let failed = |source| EnrollError::KeyFile { key: key.name.clone(), source };
     FileBackend::open(&key.key_file, &key.chain_id).map(Backend::File).map_err(failed)
 }
@@ -150,7 +153,7 @@ fn survey<'a>(
     Ok((fresh, pinned))
 }
 
-async fn ask(
+pub(crate) async fn ask(
     leader: &LeaderClient,
     key: &KeyConfig,
     backend: &Backend,
@@ -174,12 +177,9 @@ async fn ask(
     let approved = match &wire.approved {
         None => None,
         Some(position) => {
-            let len = wire.approved_payload.len();
-            let payload = wire.approved_payload.as_slice().try_into().map_err(|_| {
-                malformed(ConversionError::Length { field: "approved_payload", len, expected: 32 })
-            })?;
+            let payload = approved_payload(&wire.approved_payload).map_err(malformed)?;
             let position = position_from_wire(position).map_err(malformed)?;
-            Some(Mark { position, payload: Digest(payload) })
+            Some(Mark { position, payload })
         }
     };
     let floor_height = wire.floor_height;
@@ -190,6 +190,16 @@ async fn ask(
         approved: approved.map(|mark| mark.position),
     };
     Ok((Enrolment { cluster, key: backend.key(), floor_height, approved }, enrolled))
+}
+
+/// What the guard approved there. A position that it imported has no payload: then nothing may be signed there, and no
+/// payload has this digest.
+fn approved_payload(wire: &[u8]) -> Result<Digest, ConversionError> {
+    if wire.is_empty() {
+        return Ok(Digest([0; 32]));
+    }
+    let length = ConversionError::Length { field: "approved_payload", len: wire.len(), expected: 32 };
+    wire.try_into().map(Digest).map_err(|_| length)
 }
 
 fn check_same(key: &KeyConfig, backend: &Backend, wire: &v1::Key) -> Result<(), EnrollError> {

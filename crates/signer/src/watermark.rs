@@ -7,7 +7,7 @@
 
 use interlock_core::cometbft::Position;
 use interlock_core::{ClusterId, Digest, KeyId, KeyName};
-use interlock_disk::{Disk, RecordError, RecordFile};
+use interlock_disk::{Disk, RecordError, RecordFile, read_record as read_record_file};
 use minicbor::{Decode, Encode};
 use std::path::{Path, PathBuf};
 
@@ -90,6 +90,14 @@ pub enum WatermarkError {
         /// Of which key.
         key: KeyName,
         /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It was read by itself, and is no watermark that this program can read.
+    #[error("{} is no local watermark that can be read: {reason}", path.display())]
+    Unreadable {
+        /// Which file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
@@ -196,6 +204,24 @@ impl Watermark {
         self.record.cluster
     }
 
+    /// Pins another cluster, on an operator's word that the guard was restored. What this signer signed, or may have
+    /// signed, stays; what the new guard says can only raise it (S4).
+    pub(crate) fn repin(&mut self, name: &KeyName, enrolment: Enrolment) -> Result<(), WatermarkError> {
+        let mut record = self.record.clone();
+        record.cluster = enrolment.cluster;
+        record.floor_height = record.floor_height.max(enrolment.floor_height);
+        if let Some(approved) = enrolment.approved
+            && record.signed.is_none_or(|signed| approved.position > signed.position)
+        {
+            record.signed = Some(approved);
+        }
+        self.file
+            .update(&encode(&record))
+            .map_err(|source| WatermarkError::Unusable { key: name.clone(), source })?;
+        self.record = record;
+        Ok(())
+    }
+
     /// Whether this signer may ask for, and sign, this payload.
     pub(crate) fn check(&self, asked: Mark) -> Result<(), LocalRefusal> {
         if let Some(reason) = &self.failed {
@@ -252,6 +278,25 @@ impl Watermark {
             LocalRefusal::Failed { reason }
         })
     }
+}
+
+/// What a watermark file says, without using it.
+pub(crate) struct Found {
+    pub(crate) cluster: ClusterId,
+    pub(crate) key: KeyId,
+    pub(crate) floor_height: u64,
+    /// The newest of what was signed and what may have been.
+    pub(crate) newest: Option<Mark>,
+}
+
+/// Reads a watermark file without writing to it.
+pub(crate) fn read_record(disk: &dyn Disk, path: &Path) -> Result<Found, WatermarkError> {
+    let unreadable = |reason: String| WatermarkError::Unreadable { path: path.to_owned(), reason };
+    let content =
+        read_record_file(disk, path, FORMAT_VERSION).map_err(|error| unreadable(error.to_string()))?;
+    let Record { cluster, key, floor_height, signed, pending } = decode(&content).map_err(unreadable)?;
+    let newest = signed.into_iter().chain(pending).max_by_key(|mark| mark.position);
+    Ok(Found { cluster, key, floor_height, newest })
 }
 
 fn encode(record: &Record) -> Vec<u8> {

@@ -169,3 +169,45 @@ fn missing_damaged_foreign_and_double_files_are_errors() {
     assert!(matches!(damaged, WatermarkError::Unusable { .. }));
     assert!(damaged.to_string().contains("interlock signer enroll"), "{damaged}");
 }
+
+/// A restored guard may know less than this signer; it may also know more.
+#[test]
+fn pinning_a_restored_guard_keeps_the_local_watermark_and_only_raises_it() {
+    let repin = |approved, floor_height| {
+        let disk = enrolled(None);
+        let mut watermark = open(&disk);
+        run(&mut watermark, mark(20, 1), End::Signed);
+        run(&mut watermark, mark(21, 1), End::Kept);
+        let cluster = ClusterId([2; 16]);
+        watermark.repin(&name(), Enrolment { cluster, key: KEY, floor_height, approved }).unwrap();
+        drop(watermark);
+        let watermark = open(&disk);
+        assert_eq!(watermark.cluster(), cluster);
+        watermark
+    };
+    let less = repin(Some(mark(9, 1)), 3);
+    assert_eq!((says(&less, mark(19, 1)), says(&less, mark(20, 2))), (Says::Below, Says::Conflict));
+    assert_eq!(says(&less, mark(21, 2)), Says::Conflict, "what was asked for counts as signed");
+    assert_eq!((says(&less, mark(21, 1)), says(&less, mark(22, 2))), (Says::Passes, Says::Passes));
+    let more = repin(Some(mark(30, 1)), 25);
+    assert_eq!((says(&more, mark(29, 1)), says(&more, mark(30, 2))), (Says::Below, Says::Conflict));
+    let floor = repin(None, 25);
+    assert_eq!((says(&floor, mark(25, 1)), says(&floor, mark(26, 1))), (Says::Floor, Says::Passes));
+
+    let disk = enrolled(None);
+    let low = Enrolment { cluster: ClusterId([2; 16]), key: KEY, floor_height: FLOOR - 2, approved: None };
+    open(&disk).repin(&name(), low).unwrap();
+    assert_eq!(says(&open(&disk), mark(FLOOR, 1)), Says::Floor, "a lower floor lowers nothing");
+}
+
+#[test]
+fn a_watermark_is_read_with_what_was_asked_for() {
+    let disk = enrolled(Some(mark(9, 1)));
+    let path = path_of(Path::new("/state"), &name());
+    let found = read_record(&disk, &path).unwrap();
+    assert_eq!((found.floor_height, found.newest), (FLOOR, Some(mark(9, 1))));
+    run(&mut open(&disk), mark(12, 1), End::Kept);
+    assert_eq!(read_record(&disk, &path).unwrap().newest, Some(mark(12, 1)));
+    let none = read_record(&disk, Path::new("/state/none"));
+    assert!(matches!(none, Err(WatermarkError::Unreadable { .. })));
+}

@@ -8,10 +8,13 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::sync::{Arc, OnceLock};
 
+use interlock_core::book::NotUnderstood;
 use thiserror::Error;
 
 /// Exit code of a process that stopped because its storage failed (EX_IOERR of sysexits.h).
 pub const EXIT_STORAGE_FAILED: i32 = 74;
+/// Exit code of a process that met a command of a later release in its log (EX_PROTOCOL of sysexits.h).
+pub const EXIT_TOO_OLD: i32 = 76;
 
 /// Exit code of a process that stopped because its state differs from that of the other nodes (EX_SOFTWARE).
 pub const EXIT_DIVERGED: i32 = 70;
@@ -36,6 +39,28 @@ pub enum FatalError {
         /// What was compared, and with whom.
         finding: String,
     },
+    /// The log holds a command of a later release: applying it, or skipping it, would make this replica differ.
+    #[error(
+        "this program is too old to apply log entry {index}: {cause}. Another verdict than that of the other nodes would be \
+         worse than none, so this process stops. Nothing is lost: upgrade it, then start it again"
+    )]
+    TooOld {
+        /// The entry's index.
+        index: u64,
+        /// What it asks for.
+        cause: NotUnderstood,
+    },
+}
+
+impl FatalError {
+    /// How the process ends.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            FatalError::Storage { .. } => EXIT_STORAGE_FAILED,
+            FatalError::TooOld { .. } => EXIT_TOO_OLD,
+            FatalError::Diverged { .. } => EXIT_DIVERGED,
+        }
+    }
 }
 
 impl From<FatalError> for io::Error {
@@ -54,12 +79,12 @@ impl FatalHook {
         FatalHook(Arc::new(hook))
     }
 
-    /// The hook of a real process: the reason to stderr, then exit with [`EXIT_STORAGE_FAILED`].
+    /// The hook of a real process: the reason to stderr, then exit with its code.
     pub fn stop_process() -> FatalHook {
         FatalHook::new(|error| {
             // In one piece, so that no other thread writes into it. If stderr is gone too, the exit code still tells.
             let _ = io::stderr().write_all(format!("interlock: {error}\n").as_bytes());
-            std::process::exit(EXIT_STORAGE_FAILED);
+            std::process::exit(error.exit_code());
         })
     }
 }
@@ -84,12 +109,16 @@ impl Fatal {
 
     /// Poisons the store. Returns the first failure, which may be an earlier one.
     pub(crate) fn raise(&self, doing: &str, cause: &dyn StdError) -> FatalError {
+        self.stop(FatalError::Storage { doing: doing.to_owned(), cause: cause.to_string() })
+    }
+
+    /// As [`Fatal::raise`], for any reason.
+    pub(crate) fn stop(&self, error: FatalError) -> FatalError {
         // The hook comes before the error is to be seen: a process that stops in it must not meanwhile end in another
         // way, because another thread was told of the failure.
         let first = self.raised.get_or_init(|| {
-            let error = FatalError::Storage { doing: doing.to_owned(), cause: cause.to_string() };
             (self.hook.0)(&error);
-            error
+            error.clone()
         });
         first.clone()
     }

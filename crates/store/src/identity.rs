@@ -13,7 +13,8 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use crate::peers::PeerBook;
-use crate::types::GuardNode;
+use crate::snapshot;
+use crate::types::{GuardNode, LogId};
 use crate::wal::{self, Owner, WalOptions, WalOptionsError};
 
 /// Version of the data directory as a whole.
@@ -229,6 +230,23 @@ pub fn format(
     spec: &FormatSpec,
     options: &WalOptions,
 ) -> Result<Identity, FormatError> {
+    format_with(disk, path, spec, options, None)
+}
+
+/// What a restored cluster begins from.
+pub(crate) struct FirstSnapshot {
+    pub(crate) last_log_id: LogId,
+    pub(crate) encoded: Vec<u8>,
+}
+
+/// As [`format`], with a snapshot to begin from.
+pub(crate) fn format_with(
+    disk: &dyn Disk,
+    path: &Path,
+    spec: &FormatSpec,
+    options: &WalOptions,
+    first: Option<&FirstSnapshot>,
+) -> Result<Identity, FormatError> {
     options.check()?;
     check_members(spec)?;
     match disk.create_dir(path) {
@@ -249,6 +267,10 @@ pub fn format(
     disk.sync_dir(path)?;
     PeerBook::create(disk, path)?;
     wal::create(disk, &path.join(LOG_DIRECTORY), Owner(spec.incarnation), options)?;
+    if let Some(first) = first {
+        let directory = path.join(SNAPSHOT_DIRECTORY);
+        snapshot::create(disk, &directory, Some(&first.last_log_id), &first.encoded)?;
+    }
     let identity = Identity {
         format_version: FORMAT_VERSION,
         cluster_id: spec.cluster_id,

@@ -5,6 +5,7 @@
 //! retried: it stops the process.
 
 pub mod audit;
+pub mod backup;
 pub mod batch;
 mod chain_history;
 pub mod codec;
@@ -16,6 +17,7 @@ mod log_store;
 mod log_view;
 pub mod peers;
 mod peers_format;
+mod restore;
 mod shadow;
 pub mod snapshot;
 pub mod state_machine;
@@ -30,15 +32,17 @@ pub use audit::{
     AuditOptions, AuditOptionsError, AuditPage, AuditReadError, AuditReader, AuditRecord, AuditSummary,
     Break, ChainCheck, ChainReport, Gap, IndexStatus, StoredRecord,
 };
+pub use backup::{Backup, BackupError, BackupLabel, BackupOrigin, write_backup};
 pub use batch::{Batch, BatchError};
 pub use chain_history::{CHAIN_HISTORY_ENTRIES, ChainHistory};
 pub use divergence::DivergenceMark;
-pub use fatal::{EXIT_DIVERGED, EXIT_STORAGE_FAILED, FatalError, FatalHook};
+pub use fatal::{EXIT_DIVERGED, EXIT_STORAGE_FAILED, EXIT_TOO_OLD, FatalError, FatalHook};
 pub use flushed::{Flushed, Mark};
 pub use identity::{Expected, FormatError, FormatSpec, FoundingMember, Identity, IdentityError, format};
 pub use interlock_disk::{Disk, DiskError, RealDisk};
 pub use log_store::{LogReader, LogStore};
 pub use peers::{PeerBook, PeerBookError, PeerMark, PeerRefused, Presence};
+pub use restore::{FIRST_INDEX, RestoreError, Survivor, SurvivorError, read_survivor, restore};
 pub use snapshot::{SnapshotData, SnapshotError, SnapshotInbox, TransferError, TransferId};
 pub use state_machine::{Applied, AppliedEntry, SnapshotBuilder, StateHandle, StateMachine};
 pub use store::{Store, StoreOpenError, StoreOptions};

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use futures::{Stream, StreamExt as _};
+use interlock_core::book::NotUnderstood;
 use interlock_core::{AuditChain, ClusterId, LogPosition, State};
 use interlock_disk::DirectoryLock;
 use openraft::OptionalSend;
@@ -172,7 +173,12 @@ impl StateHandle {
 const NOT_POISONED: &str = "nobody panicked while changing the state";
 
 impl Shared {
-    fn apply(&self, log_id: LogId, payload: Payload) -> (Verdicts, Option<Arc<AppliedEntry>>) {
+    /// A command of a later release stops this node: nothing after it is applied, and nothing is answered.
+    fn apply(
+        &self,
+        log_id: LogId,
+        payload: Payload,
+    ) -> Result<(Verdicts, Option<Arc<AppliedEntry>>), FatalError> {
         let mut applied = self.applied.write().expect(NOT_POISONED);
         assert!(applied.last_applied < Some(log_id), "entries are applied in order, each once");
         let entry = match payload {
@@ -181,7 +187,13 @@ impl Shared {
                 applied.membership = StoredMembership::new(Some(log_id), membership);
                 None
             }
-            Payload::Normal(batch) => Some(apply_batch(&mut applied.state, log_id, batch)),
+            Payload::Normal(batch) => match apply_batch(&mut applied.state, log_id, batch) {
+                Ok(entry) => Some(entry),
+                Err(cause) => {
+                    drop(applied);
+                    return Err(self.fatal.stop(FatalError::TooOld { index: log_id.index(), cause }));
+                }
+            },
         };
         applied.last_applied = Some(log_id);
         let chain = applied.state.audit_chain();
@@ -189,7 +201,7 @@ impl Shared {
         drop(applied);
         self.progress.send_replace(Some(log_id));
         let verdicts = entry.as_ref().map(|entry| entry.verdicts.clone()).unwrap_or_default();
-        (verdicts, entry.map(Arc::new))
+        Ok((verdicts, entry.map(Arc::new)))
     }
 
     async fn install(&self, announced: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
@@ -234,16 +246,18 @@ impl Shared {
     }
 }
 
-fn apply_batch(state: &mut State, log_id: LogId, batch: Batch) -> AppliedEntry {
+fn apply_batch(state: &mut State, log_id: LogId, batch: Batch) -> Result<AppliedEntry, NotUnderstood> {
     let count = batch.commands().len();
     let chain_before = state.audit_chain();
     let (mut verdicts, mut chain) = (Vec::with_capacity(count), Vec::with_capacity(count));
     // A batch has far fewer than 2^32 items.
     for (item, command) in (0_u32..).zip(batch.commands()) {
+        // Asked of the state as the items before it leave it.
+        state.book().understands(command)?;
         verdicts.push(state.apply(LogPosition { log_index: log_id.index(), item }, command));
         chain.push(state.audit_chain());
     }
-    AppliedEntry { log_id, batch, verdicts: Verdicts(verdicts), chain_before, chain }
+    Ok(AppliedEntry { log_id, batch, verdicts: Verdicts(verdicts), chain_before, chain })
 }
 
 /// When it is by this machine's clock, for people: ms since 1970, and `None` before.
@@ -285,7 +299,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             self.shared.fatal.check()?;
             let (entry, responder) = next?;
             let (log_id, payload) = (entry.log_id, entry.payload.clone());
-            let (verdicts, applied) = self.shared.apply(entry.log_id, entry.payload);
+            let (verdicts, applied) = self.shared.apply(entry.log_id, entry.payload)?;
             if let Some(responder) = responder {
                 responder.send(verdicts);
             }

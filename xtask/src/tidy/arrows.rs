@@ -52,7 +52,7 @@ const ARROWS: [Arrow; 15] = [
     arrow(SIGNER, &[CORE, CHAINS, PRIVVAL, DISK, CLIENT, PROTO], &[NODE, STORE, TOYCHAIN, TESTKIT]),
     arrow(TOYCHAIN, &[PRIVVAL], &[TESTKIT]),
     arrow(TESTKIT, &[], &[]),
-    arrow(CLI, &[CORE, DISK, PROTO, NODE, CLIENT, SIGNER, TOYCHAIN], &[PRIVVAL, STORE, TESTKIT]),
+    arrow(CLI, &[CORE, CHAINS, DISK, PROTO, NODE, CLIENT, SIGNER, TOYCHAIN], &[PRIVVAL, STORE, TESTKIT]),
     arrow(
         "chaos-tests",
         &[CORE, TESTKIT],

@@ -5,6 +5,7 @@ mod error;
 mod proposal;
 mod reply;
 mod sign_bytes;
+mod state_file;
 mod time;
 mod vote;
 
@@ -12,4 +13,5 @@ pub use error::{REQUEST_TEXT_MAX_CHARS, RequestError};
 pub use proposal::{ProposalToSign, parse_sign_proposal};
 pub use reply::{ERROR_TEXT_MAX_BYTES, ReplyError, RequestKind, error_reply};
 pub use sign_bytes::{ExtensionSignBytes, SignBytes};
+pub use state_file::{StateFileError, StateForm, end_of_height, read_state_file, write_state_file};
 pub use vote::{VoteToSign, parse_sign_vote};

@@ -6,3 +6,4 @@ mod build;
 mod payload;
 mod replies;
 mod requests;
+mod state_file;

@@ -93,7 +93,7 @@ impl Guard {
         guard
     }
 
-    fn wait_for_leader(&self) {
+    pub(crate) fn wait_for_leader(&self) {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             let ended = self.scratch.run("cluster status --config operator.toml --output json");
@@ -103,6 +103,19 @@ impl Guard {
             }
             let log = std::fs::read_to_string(self.scratch.path("node.log")).unwrap();
             assert!(Instant::now() < deadline, "no leader: {ended:?}\n{log}");
+        }
+    }
+
+    /// Waits until a process has written this into its log.
+    pub(crate) fn wait_for_log(&self, log: &str, part: &str) {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let text = std::fs::read_to_string(self.scratch.path(log)).unwrap();
+            if text.contains(part) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{log} lacks {part:?}: {text}");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

@@ -12,6 +12,7 @@ fn help_of_every_command() {
         "node --help",
         "node format --help",
         "node start --help",
+        "node recover --help",
         "signer --help",
         "signer enroll --help",
         "signer start --help",
@@ -21,6 +22,12 @@ fn help_of_every_command() {
         "key show --help",
         "key freeze --help",
         "key unfreeze --help",
+        "key policy --help",
+        "key signers --help",
+        "key retire --help",
+        "key lift-quarantine --help",
+        "key import --help",
+        "key export --help",
         "failover --help",
         "cluster --help",
         "cluster status --help",
@@ -33,6 +40,11 @@ fn help_of_every_command() {
         "audit tail --help",
         "audit verify --help",
         "audit export --help",
+        "cluster raise-rules --help",
+        "backup --help",
+        "backup save --help",
+        "backup verify --help",
+        "backup restore --help",
         "demo --help",
     ];
     let transcript = Scratch::new().transcript(&lines);
@@ -54,6 +66,9 @@ fn wrong_usage_exits_with_2_and_prints_nothing_on_stdout() {
         "audit export --config o.toml --data-dir data",
         "audit export --data-dir data --node 1",
         "audit tail --config o.toml --limit 1001",
+        "backup restore backup --config n.toml",
+        "node recover --config n.toml --from old",
+        "key lift-quarantine val --config o.toml",
     ];
     let scratch = Scratch::new();
     for line in lines {

@@ -1,7 +1,7 @@
 //! Operators and signers on a guard that works: what is refused, and that refusing changes nothing.
 
 use crate::guard::{Guard, Running, guard_section, tls};
-use std::os::unix::fs::PermissionsExt as _;
+use crate::validator::write_key;
 
 const KEY: &str = "jLkUSWVMpJ9OaiVN3Dr9TXmN8Pf0QHPmpKiS5kRb5TA=";
 
@@ -69,25 +69,6 @@ fn roles_are_kept_apart() {
     assert_eq!(guard.json("key show val"), before);
 }
 
-/// A key pair in a file as CometBFT writes it; returns its public part.
-fn write_key(guard: &Guard, name: &str, seed: u8) -> String {
-    let signing = interlock_toychain::SigningKey::from_bytes(&[seed; 32]);
-    let base64 = |bytes: &[u8]| {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(bytes)
-    };
-    let public = base64(signing.verifying_key().as_bytes());
-    let file = serde_json::json!({
-        "address": interlock_privval::PeerId::of(&signing.verifying_key()).to_string().to_uppercase(),
-        "pub_key": {"type": "tendermint/PubKeyEd25519", "value": public},
-        "priv_key": {"type": "tendermint/PrivKeyEd25519", "value": base64(&signing.to_keypair_bytes())},
-    });
-    guard.scratch.write(name, &file.to_string());
-    let owner_only = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(guard.scratch.path(name), owner_only).unwrap();
-    public
-}
-
 fn write_signer(guard: &Guard, file: &str, signer: &str, chain_id: &str, key_file: &str) {
     let head = format!("state_dir = \"state-{signer}\"\n{}", tls(&format!("signer-{signer}")));
     let key = format!("[[key]]\nname = \"val\"\nchain_id = \"{chain_id}\"\nkey_file = \"{key_file}\"\n");
@@ -98,7 +79,7 @@ fn write_signer(guard: &Guard, file: &str, signer: &str, chain_id: &str, key_fil
 #[test]
 fn a_signer_is_enrolled_once_and_runs_once() {
     let guard = Guard::start();
-    let public = write_key(&guard, "key.json", 1);
+    let public = write_key(&guard.scratch, "key.json", 1);
     write_signer(&guard, "signer.toml", "alpha", "chain-1", "key.json");
     guard.refused("signer start --config signer.toml", 2, "IL-0030");
     assert_eq!(guard.scratch.run(&add("val", &public)).code, 0);
@@ -115,7 +96,7 @@ fn a_signer_is_enrolled_once_and_runs_once() {
 #[test]
 fn paths_in_a_configuration_start_where_it_lies() {
     let guard = Guard::start();
-    let public = write_key(&guard, "key.json", 1);
+    let public = write_key(&guard.scratch, "key.json", 1);
     assert_eq!(guard.scratch.run(&add("val", &public)).code, 0);
     write_signer(&guard, "signer.toml", "alpha", "chain-1", "key.json");
     std::fs::create_dir(guard.scratch.path("etc")).unwrap();
@@ -135,8 +116,8 @@ fn paths_in_a_configuration_start_where_it_lies() {
 #[test]
 fn what_does_not_belong_together_is_not_enrolled() {
     let guard = Guard::start();
-    let public = write_key(&guard, "key.json", 1);
-    write_key(&guard, "other.json", 2);
+    let public = write_key(&guard.scratch, "key.json", 1);
+    write_key(&guard.scratch, "other.json", 2);
     write_signer(&guard, "unknown.toml", "alpha", "chain-1", "key.json");
     guard.refused("signer enroll --config unknown.toml", 1, "IL-0040");
     assert_eq!(guard.scratch.run(&add("val", &public)).code, 0);

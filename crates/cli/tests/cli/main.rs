@@ -6,12 +6,16 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
 
 mod audit;
+mod backup;
 mod bad_configuration;
 mod demo;
 mod guard;
 mod help;
+mod key_verbs;
 mod keys;
 mod node;
 mod operator;
 mod pki;
+mod recovery;
 mod support;
+mod validator;

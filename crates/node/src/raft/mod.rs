@@ -4,6 +4,7 @@ mod admission;
 mod chain;
 mod network;
 mod peers;
+mod rules;
 mod service;
 mod snapshot_in;
 mod snapshot_out;
@@ -13,6 +14,7 @@ mod wire;
 pub(crate) use chain::ChainAsker;
 pub(crate) use network::PeerNetwork;
 pub(crate) use peers::Peers;
+pub(crate) use rules::RulesAsker;
 pub(crate) use service::PeerService;
 pub(crate) use tasks::{follow_addresses, join, save_marks};
 

@@ -6,6 +6,7 @@ use crate::divergence::Heard;
 use crate::raft::peers::Peers;
 use crate::raft::{JOINED_LATER, snapshot_in, wire};
 use interlock_core::ClusterId;
+use interlock_core::book::RULES_NEWEST;
 use interlock_proto::raft as proto;
 use interlock_proto::raft::raft_server::Raft;
 use interlock_proto::{Role, cluster_id};
@@ -161,6 +162,15 @@ impl Raft for PeerService {
         let answer = self.raft.handle_transfer_leader(parsed).await.map_err(fatal)?;
         let reason = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
         Ok(Response::new(proto::TransferLeaderResponse { accepted: answer.is_ok(), reason }))
+    }
+
+    async fn known_rules(
+        &self,
+        request: Request<proto::KnownRulesRequest>,
+    ) -> Result<Response<proto::KnownRulesResponse>, Status> {
+        self.check(calling_node(&request)?, request.get_ref().sender.as_ref())?;
+        let presence = Some(self.peers.presence());
+        Ok(Response::new(proto::KnownRulesResponse { newest: RULES_NEWEST, presence }))
     }
 
     /// Answered also while this node itself still asks: its memory of others is as good as ever.

@@ -23,8 +23,8 @@ impl GuardService {
         Self { shared }
     }
 
-    /// Turns a signer away from keys that are not its own, before it costs a log entry. Who is registered never
-    /// changes, so what this node has applied is good enough.
+    /// Turns a signer away from keys that are not its own, before it costs a log entry. Only a courtesy, by what this
+    /// node has applied: the rule book decides (R20), and a signer that was registered a moment ago asks again.
     fn check_registered(&self, command: &Command) -> Result<(), Status> {
         let (Action::Approve { holder, .. } | Action::Release { holder, .. }) = &command.action else {
             return Ok(());

@@ -3,9 +3,12 @@
 
 mod answer;
 mod audit;
+mod backup;
 mod guard;
+mod keys;
 mod membership;
 mod operator;
+mod rules;
 mod session;
 
 pub(crate) use guard::GuardService;
@@ -14,7 +17,7 @@ pub(crate) use operator::OperatorService;
 
 use crate::config::Failover;
 use crate::proposer::Proposer;
-use crate::raft::LocalNode;
+use crate::raft::{LocalNode, RulesAsker};
 use crate::sessions::Sessions;
 use interlock_proto::{NotCommitted, not_committed};
 use interlock_store::{AuditReader, StateHandle, StateMachine, TypeConfig};
@@ -37,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) audit: AuditReader,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) proposer: Proposer,
+    pub(crate) rules: RulesAsker,
     pub(crate) settings: Failover,
     pub(crate) started_at: Instant,
     /// Becomes true when the node stops: sessions end then.

@@ -6,11 +6,9 @@ use crate::caller::caller;
 use crate::failover::detector::View;
 use crate::service::Shared;
 use crate::service::answer::{Changed, changed, malformed, misfit, no_verdict};
-use interlock_core::cometbft::CometbftClaim;
-use interlock_core::command::AddKey;
+use crate::service::keys::{self, KeyChange};
 use interlock_core::{
-    Action, ChainIdentity, Claim, Command, Holder, KeyId, KeyName, KeyRecord, LogPosition, Policy, PublicKey,
-    Reason, SignerId, Verdict,
+    Action, Command, Holder, KeyId, KeyName, KeyRecord, LogPosition, Reason, SignerId, Verdict,
 };
 use interlock_proto::v1::operator_server::Operator;
 use interlock_proto::{
@@ -37,8 +35,26 @@ impl OperatorService {
         Self { shared }
     }
 
-    async fn change(&self, key: KeyId, action: Action) -> Result<Response<v1::ChangeResponse>, Status> {
-        let command = Command { cluster: self.shared.local.cluster, key, action };
+    /// Parses and proposes an operator's change.
+    async fn change<T: KeyChange>(
+        &self,
+        request: Request<T>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        let who = caller(&request, CHANGE)?;
+        self.propose(request.get_ref().parse(&who, self.shared.local.cluster)?).await
+    }
+
+    async fn change_state(
+        &self,
+        request: Request<v1::FreezeKeyRequest>,
+        action: fn(u64, Reason) -> Action,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        let who = caller(&request, CHANGE)?;
+        self.propose(keys::of_state(request.get_ref(), &who, self.shared.local.cluster, action)?).await
+    }
+
+    async fn propose(&self, command: Command) -> Result<Response<v1::ChangeResponse>, Status> {
+        let key = command.key;
         let verdict = self.shared.proposer.propose(command).await.map_err(no_verdict)?;
         let outcome = match changed(&verdict)? {
             Changed::Done(done) => v1::change_response::Outcome::Done(done),
@@ -96,11 +112,11 @@ impl OperatorService {
     }
 }
 
-fn invalid(error: &impl std::fmt::Display) -> Status {
+pub(super) fn invalid(error: &impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-fn reason(who: &Identity, text: &str) -> Result<Reason, Status> {
+pub(super) fn reason(who: &Identity, text: &str) -> Result<Reason, Status> {
     if text.trim().is_empty() {
         return Err(Status::invalid_argument("a reason is needed: it stays in the audit trail"));
     }
@@ -136,41 +152,13 @@ pub(super) async fn find_key(
     })
 }
 
-fn parse_add(request: &v1::AddKeyRequest) -> Result<AddKey, Status> {
-    if request.protocol != "cometbft" {
-        let protocol = &request.protocol;
-        return Err(Status::invalid_argument(format!(
-            "protocol {protocol:?} is not known: use \"cometbft\""
-        )));
-    }
-    let chain_id =
-        request.chain_id.parse().map_err(|error: interlock_core::text::TextError| invalid(&error))?;
-    let signers: Result<Vec<SignerId>, _> =
-        request.signers.iter().map(|name| SignerId::parse(name)).collect();
-    let defaults = Policy::default();
-    Ok(AddKey {
-        name: KeyName::parse(&request.name).map_err(|error| invalid(&error))?,
-        chain: ChainIdentity::Cometbft(chain_id),
-        public_key: PublicKey::new(&request.public_key).map_err(|error| invalid(&error))?,
-        signers: signers.map_err(|error| invalid(&error))?,
-        claim: Claim::Cometbft(CometbftClaim::floor(request.floor_height)),
-        policy: Policy {
-            max_jump_heights: request.max_jump_heights.unwrap_or(defaults.max_jump_heights),
-            lock_rule: request.lock_rule.unwrap_or(defaults.lock_rule),
-            window_heights: defaults.window_heights,
-        },
-    })
-}
-
 #[tonic::async_trait]
 impl Operator for OperatorService {
     async fn add_key(
         &self,
         request: Request<v1::AddKeyRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        caller(&request, CHANGE)?;
-        let command = parse_add(request.get_ref())?.into_command(self.shared.local.cluster);
-        self.change(command.key, command.action).await
+        self.change(request).await
     }
 
     async fn list_keys(
@@ -200,22 +188,16 @@ impl Operator for OperatorService {
         &self,
         request: Request<v1::FreezeKeyRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        let who = caller(&request, CHANGE)?;
-        let request = request.get_ref();
-        let key = key_id(&request.key_id).map_err(|error| malformed(&error))?;
-        let reason = reason(&who, &request.reason)?;
-        self.change(key, Action::Freeze { expected_version: request.expected_version, reason }).await
+        self.change_state(request, |expected_version, reason| Action::Freeze { expected_version, reason })
+            .await
     }
 
     async fn unfreeze_key(
         &self,
         request: Request<v1::FreezeKeyRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        let who = caller(&request, CHANGE)?;
-        let request = request.get_ref();
-        let key = key_id(&request.key_id).map_err(|error| malformed(&error))?;
-        let reason = reason(&who, &request.reason)?;
-        self.change(key, Action::Unfreeze { expected_version: request.expected_version, reason }).await
+        self.change_state(request, |expected_version, reason| Action::Unfreeze { expected_version, reason })
+            .await
     }
 
     async fn failover(
@@ -273,6 +255,60 @@ impl Operator for OperatorService {
         let key = audit_filter(request.count, request.key_id.as_deref())?;
         let from = LogPosition { log_index: request.from_log_index, item: request.from_item };
         Ok(Response::new(super::audit::page(&self.shared, from, request.count, key).await?))
+    }
+
+    async fn set_policy(
+        &self,
+        request: Request<v1::SetPolicyRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn set_signers(
+        &self,
+        request: Request<v1::SetSignersRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn import_claim(
+        &self,
+        request: Request<v1::ImportClaimRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn lift_quarantine(
+        &self,
+        request: Request<v1::LiftQuarantineRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn retire_key(
+        &self,
+        request: Request<v1::FreezeKeyRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        self.change_state(request, |expected_version, reason| Action::Retire { expected_version, reason })
+            .await
+    }
+
+    async fn raise_rules(
+        &self,
+        request: Request<v1::RaiseRulesRequest>,
+    ) -> Result<Response<v1::RaiseRulesResponse>, Status> {
+        caller(&request, CHANGE)?;
+        super::rules::raise(&self.shared).await.map(Response::new)
+    }
+
+    type SaveBackupStream = super::backup::BackupStream;
+
+    async fn save_backup(
+        &self,
+        request: Request<v1::SaveBackupRequest>,
+    ) -> Result<Response<Self::SaveBackupStream>, Status> {
+        let who = caller(&request, CHANGE)?;
+        super::backup::save(&self.shared, &who).await.map(Response::new)
     }
 }
 

@@ -1,12 +1,12 @@
 //! A signer process as a node sees it, and what it asks for.
 
 use super::{Cluster, eventually};
-use interlock_core::cometbft::{CometbftIntent, Position, Step, Timestamp};
-use interlock_core::{ClusterId, Digest, Intent, NodeName};
+use interlock_core::cometbft::{CometbftClaim, CometbftIntent, Position, Step, Timestamp};
+use interlock_core::{Claim, ClusterId, Digest, Intent, NodeName};
 use interlock_proto::v1::approve_response::Outcome;
 use interlock_proto::v1::guard_client::GuardClient;
 use interlock_proto::v1::{session_event, session_request};
-use interlock_proto::{intent_to_wire, not_committed_of, v1};
+use interlock_proto::{claim_to_wire, intent_to_wire, not_committed_of, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -19,9 +19,8 @@ pub(crate) fn add_key_request() -> v1::AddKeyRequest {
         chain_id: "test-chain".into(),
         public_key: vec![9; 32],
         signers: vec!["alpha".into(), "beta".into()],
-        floor_height: 0,
-        max_jump_heights: None,
-        lock_rule: None,
+        claim: Some(claim_to_wire(&Claim::Cometbft(CometbftClaim::floor(0)))),
+        ..v1::AddKeyRequest::default()
     }
 }
 

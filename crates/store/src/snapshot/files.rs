@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use interlock_core::{ClusterId, State};
-use interlock_disk::{Disk, DiskError, ReadFileError, read_checked};
+use interlock_disk::{Disk, DiskError, ReadFileError, read_checked, replace_file};
 use thiserror::Error;
 
 use super::data::SnapshotData;
@@ -132,6 +132,16 @@ impl SnapshotFiles {
         }
         if removed { self.disk.sync_dir(&self.directory) } else { Ok(()) }
     }
+}
+
+/// Puts the first snapshot into a directory that has none yet. Durable when it returns.
+pub(crate) fn create(
+    disk: &dyn Disk,
+    directory: &Path,
+    last_log_id: Option<&LogId>,
+    encoded: &[u8],
+) -> Result<(), DiskError> {
+    replace_file(disk, &directory.join(file_name(last_log_id)), encoded)
 }
 
 fn file_name(id: Option<&LogId>) -> String {

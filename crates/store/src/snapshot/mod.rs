@@ -16,8 +16,8 @@ use thiserror::Error;
 use crate::codec;
 use crate::types::{LogId, SnapshotMeta};
 pub use data::SnapshotData;
-pub(crate) use files::SnapshotFiles;
 pub use files::SnapshotOpenError;
+pub(crate) use files::{SnapshotFiles, create};
 pub use inbox::{SnapshotInbox, TransferError, TransferId};
 
 /// First bytes of a snapshot.
