@@ -127,7 +127,8 @@ impl Permit {
         self.approved.payload
     }
 
-    /// The timestamp to sign with: that of the first approval of the payload. `None` in protocols that compare every byte.
+    /// The timestamp to sign with: that of the first approval of the payload. `None` in protocols that compare
+    /// every byte.
     #[must_use]
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.approved.timestamp

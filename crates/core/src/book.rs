@@ -206,8 +206,8 @@ impl Book {
     }
 
     /// The book of a new cluster that continues this one after a restore or a forced recovery: every key that is not
-    /// retired is quarantined and held by nobody, every window excluded. Watermarks stay or rise; the claims that raise them
-    /// are imported by commands.
+    /// retired is quarantined and held by nobody, every window excluded. Watermarks stay or rise; the claims that
+    /// raise them are imported by commands.
     ///
     /// # Panics
     /// When it is the same cluster: commands of its old signers would stay valid.

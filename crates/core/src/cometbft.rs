@@ -298,8 +298,8 @@ impl CometbftRecord {
         Ok(())
     }
 
-    /// Takes maxima. Where the claim covers the newest approval with anything but the same content, nothing repeats there any
-    /// more: the key may have signed something else.
+    /// Takes maxima. Where the claim covers the newest approval with anything but the same content, nothing repeats
+    /// there any more: the key may have signed something else.
     pub(crate) fn raise(&mut self, claim: &CometbftClaim) {
         self.floor_height = self.floor_height.max(claim.floor_height);
         if let Some(last) = &mut self.last

@@ -47,8 +47,8 @@ pub enum Action {
         /// Its epoch.
         #[n(1)]
         epoch: Epoch,
-        /// What the holder had approved itself inside its window, which it dropped for good before it sent this. Without
-        /// it, the heights of an open window are excluded.
+        /// What the holder had approved itself inside its window, which it dropped for good before it sent this.
+        /// Without it, the heights of an open window are excluded.
         #[n(2)]
         give_back: Option<Watermark>,
     },
@@ -173,7 +173,8 @@ pub enum Action {
         /// The record version that the sender saw.
         #[n(0)]
         expected_version: u64,
-        /// What the operator attests: that the old nodes and signers are fenced, or how long the chain saw no signature.
+        /// What the operator attests: that the old nodes and signers are fenced, or how long the chain saw no
+        /// signature.
         #[n(1)]
         attestation: Reason,
     },

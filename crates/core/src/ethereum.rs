@@ -188,8 +188,8 @@ impl EthereumRecord {
         Ok(())
     }
 
-    /// Takes maxima. A root is kept only where the maximum is ours alone: at a slot or target that the claim reaches as well,
-    /// another root may have been signed, so nothing repeats there.
+    /// Takes maxima. A root is kept only where the maximum is ours alone: at a slot or target that the claim
+    /// reaches as well, another root may have been signed, so nothing repeats there.
     pub(crate) fn raise(&mut self, claim: &EthereumClaim) -> Result<(), Denial> {
         if let Some(ClaimedEpochs { source_epoch, target_epoch }) = claim.epochs
             && source_epoch > target_epoch

@@ -1,8 +1,9 @@
 //! Postconditions: what must hold between the record before a command and the record after it, whatever the command.
 //!
-//! Checked before the new record is put in place, also in release builds. A broken one is a bug of this code. It becomes a denial
-//! ([`Denial::Broken`](crate::Denial::Broken)), equal on every replica, and the record stays as it was: nothing is
-//! approved, other commands go on, and no replica stops and meets the same command again when it restarts.
+//! Checked before the new record is put in place, also in release builds. A broken one is a bug of this code. It
+//! becomes a denial ([`Denial::Broken`](crate::Denial::Broken)), equal on every replica, and the record stays as it
+//! was: nothing is approved, other commands go on, and no replica stops and meets the same command again when it
+//! restarts.
 
 use crate::key::{KeyRecord, KeyState};
 use core::fmt;

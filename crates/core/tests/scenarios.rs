@@ -183,6 +183,7 @@ fn the_text_of_every_refusal_begins_with_its_heading_in_the_rule_book() {
         assert!(headings.iter().any(|heading| heading == rule), "{text:?}: {rule} is not in the rule book");
         assert_eq!(rule, refusal.rule().to_string(), "{text:?}");
         assert!(rest.len() > 10 && !rest.ends_with('.'), "{text:?} does not go on with what disagreed");
+        assert!(!rest.contains('{'), "{text:?} is the refusal for programmers, not in words");
     }
 }
 

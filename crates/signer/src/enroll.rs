@@ -182,7 +182,7 @@ pub(crate) async fn ask(
             Some(Mark { position, payload })
         }
     };
-    let floor_height = wire.floor_height;
+    let floor_height = floor_of(&wire);
     let enrolled = Enrolled {
         key: key.name.clone(),
         cluster,
@@ -190,6 +190,12 @@ pub(crate) async fn ask(
         approved: approved.map(|mark| mark.position),
     };
     Ok((Enrolment { cluster, key: backend.key(), floor_height, approved }, enrolled))
+}
+
+/// Nothing at or below this is signed: what the guard excludes, and the heights that a holder may be signing from memory
+/// at this moment.
+fn floor_of(wire: &v1::Key) -> u64 {
+    wire.floor_height.max(wire.window_up_to_height.unwrap_or(0))
 }
 
 /// What the guard approved there. A position that it imported has no payload: then nothing may be signed there, and no
@@ -213,5 +219,25 @@ fn check_same(key: &KeyConfig, backend: &Backend, wire: &v1::Key) -> Result<(), 
     match pairs.into_iter().find(|(_, guard, ours)| guard != ours) {
         Some((what, guard, ours)) => Err(EnrollError::Differs { key: key.name.clone(), what, guard, ours }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signer that was enrolled while another signed ahead used to begin below what that one may have signed.
+    #[test]
+    fn an_open_window_is_below_the_floor_of_a_new_watermark() {
+        let key = |window_up_to_height| v1::Key { floor_height: 7, window_up_to_height, ..v1::Key::default() };
+        assert_eq!(floor_of(&key(None)), 7);
+        assert_eq!(floor_of(&key(Some(15))), 15);
+    }
+
+    #[test]
+    fn a_position_without_a_payload_is_kept_and_matches_none() {
+        assert_eq!(approved_payload(&[]).unwrap(), Digest([0; 32]));
+        assert_eq!(approved_payload(&[3; 32]).unwrap(), Digest([3; 32]));
+        assert!(approved_payload(&[3; 31]).is_err());
     }
 }

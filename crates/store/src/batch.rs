@@ -1,7 +1,8 @@
 //! A batch of commands: the content of one log entry, encoded exactly once.
 //!
-//! Invariant: `encoded` is the encoding of `commands`, and is what the log, the wire and the size limit all use. So a batch with
-//! fields that this release does not know does not decode: a node never applies a part of what others apply.
+//! Invariant: `encoded` is the encoding of `commands`, and is what the log, the wire and the size limit all use. So
+//! a batch with fields that this release does not know does not decode: a node never applies a part of what others
+//! apply.
 
 use std::fmt;
 use std::sync::Arc;
@@ -173,7 +174,8 @@ mod tests {
         bytes
     }
 
-    /// A field that a later release added used to be dropped without a word: this node would have applied less than the others.
+    /// A field that a later release added used to be dropped without a word: this node would have applied less than
+    /// the others.
     #[test]
     fn a_command_with_a_field_of_a_later_release_does_not_decode() {
         assert_eq!(Batch::decode(&with_fields(3, &[])).unwrap().commands(), [freeze()]);

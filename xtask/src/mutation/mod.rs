@@ -1,5 +1,5 @@
-//! `cargo xtask mutation`: proves the proofs. Plants one safety bug at a time in a copy of the sources and demands that a
-//! named test fails; plants changes that mean nothing and demands that none does.
+//! `cargo xtask mutation`: proves the proofs. Plants one safety bug at a time in a copy of the sources and demands
+//! that a named test fails; plants changes that mean nothing and demands that none does.
 //!
 //! The bugs are text files in `xtask/mutations/`, exact replacements in the real sources: no switch for a bug exists in
 //! the product, and a bug that no longer fits its source is an error, never a bug that silently stopped being planted.
@@ -106,9 +106,10 @@ fn verdict(rows: &[(&Plant, Caught)]) -> Outcome<()> {
 }
 
 fn table(rows: &[(&Plant, Caught)]) -> String {
-    let mut text = "# Planted bugs: the rule book\n\nEach bug is planted alone, by replacing the text in its file under \
-        `xtask/mutations/core/`.\nWritten by `cargo xtask mutation --crate core --write`; `cargo xtask test` plants all of \
-        them anew.\n\n| bug | what it breaks | caught by |\n|---|---|---|\n"
+    let mut text = "# Planted bugs: the rule book\n\nEach bug is planted alone, by replacing the text in its file \
+        under `xtask/mutations/core/`.\nWritten by `cargo xtask mutation --crate core --write`; `cargo xtask test` \
+        plants all of them anew.\nThe first proof that fails is named: properties, model, tables, scenarios, in this \
+        order.\n\n| bug | what it breaks | caught by |\n|---|---|---|\n"
         .to_owned();
     for (plant, by) in rows {
         let by = match plant.kind {

@@ -1,5 +1,5 @@
-//! A copy of the sources to plant in, so that the sources themselves never hold a bug, and its own build directory, so that a
-//! binary with a bug never lies where another build could find it.
+//! A copy of the sources to plant in, so that the sources themselves never hold a bug, and its own build directory,
+//! so that a binary with a bug never lies where another build could find it.
 
 use super::plant::Plant;
 use crate::{Outcome, workspace_root};
@@ -19,8 +19,8 @@ pub(super) struct Planted {
 }
 
 impl Tree {
-    /// Copies every file that git knows, as it is now. A file that did not change keeps its time, so that only what changed is
-    /// built again.
+    /// Copies every file that git knows, as it is now. A file that did not change keeps its time, so that only what
+    /// changed is built again.
     pub(super) fn copy() -> Outcome<Self> {
         let source = workspace_root();
         let base = source.join("target/mutation");

@@ -45,9 +45,9 @@ struct Closed {
 }
 
 impl SegmentWriter {
-    /// Finds the end of the trail, cuts a torn record there, and applies the retention. What is behind `synced`, the log
-    /// index that the newest snapshot covers, is written again: it may exist only in the memory of a kernel that failed
-    /// to sync it.
+    /// Finds the end of the trail, cuts a torn record there, and applies the retention. What is behind `synced`,
+    /// the log index that the newest snapshot covers, is written again: it may exist only in the memory of a kernel
+    /// that failed to sync it.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
