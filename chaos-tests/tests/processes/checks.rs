@@ -18,7 +18,7 @@ const AUDIT_RECORDS_MAX: u32 = 1_000;
 /// How long the audit trail is asked for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// `R8 Repeat` and `R14 Advance`: the only two rules that approve.
-const APPROVING_RULES: [u32; 2] = [6, 12];
+const APPROVING_RULES: [u32; 2] = [8, 14];
 
 /// Where a signature stands in the protocol: height, round, and the order of steps within a round.
 type Place = (i64, i64, u8);

@@ -42,7 +42,7 @@ impl World {
     async fn is_remembered(&self, height: u64) {
         self.alpha.heartbeat(height).await;
         let conflict = self.alpha.approve(&self.cluster, self.epoch, &prevote(height, 2, 100)).await;
-        assert_eq!(denied_rule(&conflict), 9);
+        assert_eq!(denied_rule(&conflict), 11);
     }
 
     /// Asks a node for a leader that it follows: the cluster's `leader` wants all running nodes to agree, also those

@@ -88,7 +88,7 @@ impl World {
     async fn a_conflict_is_denied_and_the_next_height_approved(&self, height: u64) {
         self.alpha.heartbeat(height).await;
         let other = self.alpha.approve(&self.cluster, self.epoch, &prevote(height, 2, 100)).await;
-        assert_eq!(denied_rule(&other), 9);
+        assert_eq!(denied_rule(&other), 11);
         self.approve(height + 1).await;
     }
 

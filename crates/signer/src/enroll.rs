@@ -192,8 +192,8 @@ pub(crate) async fn ask(
     Ok((Enrolment { cluster, key: backend.key(), floor_height, approved }, enrolled))
 }
 
-/// Nothing at or below this is signed: what the guard excludes, and the heights that a holder may be signing from memory
-/// at this moment.
+/// Nothing at or below this is signed: what the guard excludes, and the heights that a holder may be signing from
+/// memory at this moment.
 fn floor_of(wire: &v1::Key) -> u64 {
     wire.floor_height.max(wire.window_up_to_height.unwrap_or(0))
 }

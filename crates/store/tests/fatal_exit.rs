@@ -130,7 +130,7 @@ fn failing_process(case: &Case) {
     options.on_fatal = FatalHook::stop_process();
     options.audit.index = false;
     // Segments small enough that each kind of file is begun anew within the steps.
-    options.audit.segment_bytes = 1024;
+    options.audit.segment_bytes = 4 * 1024;
     options.wal.segment_bytes = 8 * 1024;
     options.wal.prepare_ahead = false;
     format(&disk, Path::new("/data"), &spec(CLUSTER), &options.wal).unwrap();
