@@ -229,7 +229,8 @@ mod tests {
     /// A signer that was enrolled while another signed ahead used to begin below what that one may have signed.
     #[test]
     fn an_open_window_is_below_the_floor_of_a_new_watermark() {
-        let key = |window_up_to_height| v1::Key { floor_height: 7, window_up_to_height, ..v1::Key::default() };
+        let key =
+            |window_up_to_height| v1::Key { floor_height: 7, window_up_to_height, ..v1::Key::default() };
         assert_eq!(floor_of(&key(None)), 7);
         assert_eq!(floor_of(&key(Some(15))), 15);
     }
