@@ -100,6 +100,37 @@ fn the_backup_by_itself_would_have_double_signed() {
     assert_eq!(disaster.standby.prevote(13, 2), Ok(()), "alpha signed block 1 here");
 }
 
+/// Step 4 of the operating page: the restored node is the only voter until the others have joined.
+#[test]
+fn other_nodes_join_a_restored_cluster() {
+    let mut disaster = Disaster::strike();
+    let (_beta, cluster_id) = disaster.restore("--bump-heights 100");
+    let Disaster { guard, standby } = &mut disaster;
+    let scratch = &guard.scratch;
+    let mut nodes = Vec::new();
+    for id in [2, 3] {
+        assert_eq!(scratch.run(&format!("pki issue --dir pki --role node --name {id}")).code, 0);
+        let (name, data) = (format!("joining-{id}"), format!("data-{id}"));
+        let clients = write_node(scratch, &name, id, &data, &[]);
+        let text = std::fs::read_to_string(scratch.path(&format!("{name}.toml"))).unwrap();
+        let peers = text.lines().find_map(|line| line.strip_prefix("peers = \"")?.strip_suffix('"')).unwrap();
+        let format = format!("node format --join --cluster-id {cluster_id} --config {name}.toml");
+        assert_eq!(scratch.run(&format).code, 0);
+        let log = format!("{name}.log");
+        nodes.push(Running::start(scratch, &format!("node start --config {name}.toml"), &log));
+        let add = format!("cluster add {id} --peer-address {peers} --client-address {clients}");
+        let added = scratch.run(&format!("{add} --config operator.toml"));
+        assert_eq!(added.code, 0, "{added:?}");
+    }
+    let members = guard.json("cluster members");
+    let voters = members["members"].as_array().unwrap().iter().filter(|member| member["role"] == "voter");
+    assert_eq!(voters.count(), 3, "{members}");
+    assert!(standby.prevote(50, 2).is_err(), "the bump excludes height 50");
+    assert_eq!(standby.prevote(109, 2), Ok(()), "a majority of three approves");
+    drop(nodes);
+    assert!(standby.prevote(110, 2).is_err(), "one of three is no majority");
+}
+
 #[test]
 fn nothing_is_restored_without_a_word_on_what_was_signed_since() {
     let guard = Guard::start();

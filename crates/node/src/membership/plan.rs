@@ -191,7 +191,7 @@ fn address_free(
     Ok(())
 }
 
-/// A node that joins for the first time is not heard yet; it counts only once it follows.
+/// A node that joins counts as heard here until it votes: before that, [`learner_step`] waits until it follows.
 fn check_quorum(
     view: &View,
     wanted: &BTreeSet<u64>,
@@ -201,8 +201,8 @@ fn check_quorum(
     if let (Some(id), true) = (leave, wanted.is_empty()) {
         return Err(Refused::LastVoter { id });
     }
-    let will_be_heard =
-        |id: &u64| view.heard.contains(id) || (join == Some(*id) && view.membership.get_node(id).is_none());
+    let votes = |id: &u64| view.membership.voter_ids().any(|voter| voter == *id);
+    let will_be_heard = |id: &u64| view.heard.contains(id) || (join == Some(*id) && !votes(id));
     let heard: Vec<u64> = wanted.iter().copied().filter(will_be_heard).collect();
     if heard.len() > wanted.len() / 2 {
         return Ok(());

@@ -129,6 +129,17 @@ fn a_learner_that_is_behind_or_silent_does_not_vote_yet() {
     assert!(matches!(next_step(&seen, &voters(Some(4), None)), Ok(Step::Voters(_, Stage::Joint))));
 }
 
+/// The second node of a restored cluster was refused while it caught up: of the two it would make, one was heard.
+#[test]
+fn a_lone_voter_waits_for_its_second_to_follow() {
+    let mut seen = view(members(&[&[1]], &[2], 2), &[1]);
+    seen.behind = BTreeMap::from([(2, 0)]);
+    let step = next_step(&seen, &voters(Some(2), None));
+    assert_eq!(step, Ok(Step::Stay(Stage::CatchingUp { behind: 0 })));
+    seen.heard.insert(2);
+    assert!(matches!(next_step(&seen, &voters(Some(2), None)), Ok(Step::Voters(_, Stage::Joint))));
+}
+
 #[test]
 fn no_change_leaves_fewer_heard_voters_than_a_majority() {
     let three = || members(&[&[1, 2, 3]], &[], 3);
