@@ -239,7 +239,7 @@ pub(crate) struct FirstSnapshot {
     pub(crate) encoded: Vec<u8>,
 }
 
-/// As [`format`], with a snapshot to begin from.
+/// As [`format()`], with a snapshot to begin from.
 pub(crate) fn format_with(
     disk: &dyn Disk,
     path: &Path,

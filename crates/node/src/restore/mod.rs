@@ -61,7 +61,7 @@ pub enum RestoreError {
         /// Its data directory.
         path: PathBuf,
         /// What is wrong.
-        source: SurvivorError,
+        source: Box<SurvivorError>,
     },
     /// The working copy of an earlier attempt was left behind.
     #[error("{} is left from an interrupted attempt; remove it", path.display())]
@@ -114,7 +114,7 @@ pub async fn survivor(data_dir: &Path, from: &Path) -> Result<Survivor, RestoreE
     {
         tracing::warn!(%error, copy = %copy.display(), "the working copy could not be removed");
     }
-    read.map_err(|source| RestoreError::Survivor { path: from.to_owned(), source })
+    read.map_err(|source| RestoreError::Survivor { path: from.to_owned(), source: Box::new(source) })
 }
 
 fn this_member(config: &NodeConfig) -> Result<FoundingMember, ConfigError> {
