@@ -1,4 +1,5 @@
-//! `interlock key lift-quarantine`: on an operator's word, or because the chain saw no signature of the key for a while.
+//! `interlock key lift-quarantine`: on an operator's word, or because the chain saw no signature of the key for a
+//! while.
 //!
 //! Nothing is sent unless the whole span was seen. The order names the record version from before the look.
 
