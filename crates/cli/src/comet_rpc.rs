@@ -75,7 +75,10 @@ fn ask(address: &SocketAddr, host: &str, path: &str, deadline: Instant) -> std::
     loop {
         // A node that sends byte by byte does not get more time for it.
         stream.set_read_timeout(Some(left(deadline)?))?;
-        let read = stream.read(&mut part)?;
+        let read = match stream.read(&mut part) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(late()),
+            read => read?,
+        };
         if read == 0 {
             break;
         }
@@ -89,7 +92,11 @@ fn ask(address: &SocketAddr, host: &str, path: &str, deadline: Instant) -> std::
 
 fn left(deadline: Instant) -> std::io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(Error::new(ErrorKind::TimedOut, "it took too long")) } else { Ok(left) }
+    if left.is_zero() { Err(late()) } else { Ok(left) }
+}
+
+fn late() -> Error {
+    Error::new(ErrorKind::TimedOut, "it took too long")
 }
 
 fn body_of(answer: &str) -> Result<Value, String> {
@@ -157,8 +164,15 @@ mod tests {
             assert!(error.contains(part), "{part}: {error}");
         }
         assert!(parse("").is_err() && parse("HTTP/1.0 200 OK\r\n\r\n{}").is_err());
-        let no_time = ask(&([127, 0, 0, 1], 1).into(), "localhost", "/status", Instant::now());
-        assert_eq!(no_time.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(head("https://localhost:1").unwrap_err().contains("http://"));
+    }
+    #[test]
+    fn a_node_that_does_not_answer_in_time_is_left() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        for patience in [Duration::ZERO, Duration::from_millis(50)] {
+            let late = ask(&address, "localhost", "/status", Instant::now() + patience).unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        }
     }
 }
