@@ -84,6 +84,7 @@ codes! {
     82 FLOORS_MISSING Usage "give --comet-rpc, --claims, the --watermark of every signer, or --bump-heights; each key needs one";
     83 CHAIN_HEAD_UNKNOWN Unavailable "nothing was made; ask a node of the chain that is not catching up, over http://";
     84 RECOVERY_FAILED Failed "nothing was made, and the old directory is as it was; the message says what failed";
+    85 KEY_STILL_SIGNS Refused "nothing was changed; find and stop the process that signs with this key, then look again";
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) enum CliError {
     FloorsMissing,
     #[error("{url}: {problem}")]
     ChainHead { url: String, problem: String },
+    #[error("{name}: height {height} carries a signature of {address}: somebody still signs with this key")]
+    StillSigns { name: String, height: u64, address: String },
     #[error("{}: {error}", path.display())]
     Backup { path: PathBuf, error: Box<BackupError> },
     #[error("nothing was restored: {0}")]
@@ -123,6 +125,7 @@ impl CliError {
             Self::InputFile { .. } => &codes::INPUT_FILE_WRONG,
             Self::FloorsMissing => &codes::FLOORS_MISSING,
             Self::ChainHead { .. } => &codes::CHAIN_HEAD_UNKNOWN,
+            Self::StillSigns { .. } => &codes::KEY_STILL_SIGNS,
             Self::Backup { error, .. } => backup_code(error),
             Self::Restore(error) => restore_code(error),
             Self::Operator(error) => operator_code(error),

@@ -4,7 +4,7 @@ use crate::error::CliError;
 use crate::key_args::{KeyCommand, KeyListArgs, KeyShowArgs};
 use crate::key_view::{KeyView, draw_key, draw_keys};
 use crate::operator::{connect, read_key};
-use crate::{key_add, key_change, key_transfer, output};
+use crate::{key_add, key_change, key_lift, key_transfer, output};
 
 pub(crate) async fn run(command: &KeyCommand) -> Result<(), CliError> {
     match command {
@@ -16,7 +16,7 @@ pub(crate) async fn run(command: &KeyCommand) -> Result<(), CliError> {
         KeyCommand::Freeze(args) => key_change::freeze(args).await,
         KeyCommand::Unfreeze(args) => key_change::unfreeze(args).await,
         KeyCommand::Retire(args) => key_change::retire(args).await,
-        KeyCommand::LiftQuarantine(args) => key_change::lift_quarantine(args).await,
+        KeyCommand::LiftQuarantine(args) => key_lift::lift_quarantine(args).await,
         KeyCommand::Import(args) => key_transfer::import(args).await,
         KeyCommand::Export(args) => key_transfer::export(args).await,
     }

@@ -1,7 +1,7 @@
 //! Arguments of `interlock key`.
 
 use crate::args::{OperatorArgs, OutputFormat};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -175,7 +175,9 @@ pub(crate) struct KeySignersArgs {
     pub(crate) reason: String,
 }
 
+/// What speaks for the lifting: a person's word, or the chain's.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("proof").required(true).args(["attestation", "comet_rpc"])))]
 pub(crate) struct KeyLiftArgs {
     /// Name of the key
     pub(crate) name: String,
@@ -183,7 +185,20 @@ pub(crate) struct KeyLiftArgs {
     pub(crate) operator: OperatorArgs,
     /// That the old nodes and signers are fenced, and how; stays in the audit trail
     #[arg(long, value_name = "TEXT")]
-    pub(crate) attestation: String,
+    pub(crate) attestation: Option<String>,
+    /// CometBFT keys: a node of the chain that shows that nobody signed the newest blocks with the key. That is the
+    /// node's word, and it does not show that no signer is paused: fence the old nodes and signers all the same
+    #[arg(long, value_name = "http://HOST:PORT")]
+    pub(crate) comet_rpc: Option<String>,
+    /// How many of the newest blocks must lack its signature, 10 to 1000
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        conflicts_with = "attestation",
+        value_parser = clap::value_parser!(u64).range(10..=1000)
+    )]
+    pub(crate) blocks: u64,
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,9 @@
 //! given about an older record changes nothing.
 
 use crate::error::CliError;
-use crate::key_args::{KeyLiftArgs, KeyPolicyArgs, KeyReasonArgs, KeySignersArgs, OnOff, PolicyFlags};
+use crate::key_args::{KeyPolicyArgs, KeyReasonArgs, KeySignersArgs, OnOff, PolicyFlags};
 use crate::operator::{argument, connect, read_key, reason};
 use crate::output;
-use interlock_core::Reason;
 use interlock_proto::{Identity, Role, key_id, v1};
 
 pub(crate) async fn freeze(args: &KeyReasonArgs) -> Result<(), CliError> {
@@ -33,21 +32,6 @@ pub(crate) async fn retire(args: &KeyReasonArgs) -> Result<(), CliError> {
     let key = read_key(&client, &args.name).await?;
     let change = client.retire(key_id(&key.key_id)?, key.version, &args.reason).await?;
     changed(&args.name, "retired: nothing is ever signed with it again", change.version);
-    Ok(())
-}
-
-pub(crate) async fn lift_quarantine(args: &KeyLiftArgs) -> Result<(), CliError> {
-    argument("--attestation", &args.attestation, Reason::parse(&args.attestation))?;
-    let client = connect(&args.operator)?;
-    let key = read_key(&client, &args.name).await?;
-    let request = v1::LiftQuarantineRequest {
-        key_id: key.key_id,
-        expected_version: key.version,
-        attestation: args.attestation.clone(),
-    };
-    let change = client.lift_quarantine(request).await?;
-    let after = read_key(&client, &args.name).await?;
-    changed(&args.name, &after.state, change.version);
     Ok(())
 }
 
@@ -95,6 +79,6 @@ pub(crate) async fn signers(args: &KeySignersArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn changed(name: &str, state: &str, version: u64) {
+pub(crate) fn changed(name: &str, state: &str, version: u64) {
     output::note(&format!("{name} is {state} (version {version})"));
 }

@@ -3,6 +3,7 @@
 //!
 //! May not live here: any rule, any protocol, any durable state.
 
+mod absence;
 mod args;
 mod audit;
 mod audit_source;
@@ -22,6 +23,7 @@ mod key;
 mod key_add;
 mod key_args;
 mod key_change;
+mod key_lift;
 mod key_transfer;
 mod key_view;
 mod leash;

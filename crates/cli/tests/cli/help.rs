@@ -69,6 +69,10 @@ fn wrong_usage_exits_with_2_and_prints_nothing_on_stdout() {
         "backup restore backup --config n.toml",
         "node recover --config n.toml --from old",
         "key lift-quarantine val --config o.toml",
+        "key lift-quarantine val --config o.toml --attestation a --comet-rpc http://h:1",
+        "key lift-quarantine val --config o.toml --attestation a --blocks 10",
+        "key lift-quarantine val --config o.toml --comet-rpc http://h:1 --blocks 9",
+        "key lift-quarantine val --config o.toml --comet-rpc http://h:1 --blocks 1001",
     ];
     let scratch = Scratch::new();
     for line in lines {

@@ -13,6 +13,7 @@ mod guard;
 mod help;
 mod key_verbs;
 mod keys;
+mod lifted;
 mod node;
 mod operator;
 mod pki;
