@@ -13,7 +13,7 @@ use interlock_proto::v1::operator_client::OperatorClient;
 use interlock_proto::{Identity, Role, v1};
 use interlock_store::{IdentityError, StoreOpenError};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -68,7 +68,7 @@ impl Authority {
 }
 
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], interlock_testkit::ports::free_port().unwrap()))
 }
 
 fn config(dir: &Path, authority: &Authority, member: &Member, founders: Vec<Member>) -> NodeConfig {
