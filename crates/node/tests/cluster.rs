@@ -10,7 +10,7 @@ use interlock_node::{StartError, format, start};
 use interlock_proto::v1::get_key_request::Selector;
 use interlock_proto::{Identity, Role, not_committed_of, v1};
 use support::signer::{Signer, add_key, add_key_request, approved, committed, denied_rule, prevote};
-use support::{Authority, Cluster, eventually};
+use support::{Authority, Cluster, eventually, remove_data};
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -336,7 +336,7 @@ async fn a_wiped_voter_that_is_formatted_again_under_its_old_id_counts_for_nothi
     let leader = cluster.leader().await;
     let (wiped, other) = ((leader + 1) % 3, (leader + 2) % 3);
     cluster.stop(wiped).await;
-    std::fs::remove_dir_all(&cluster.configs[wiped].data_dir).unwrap();
+    remove_data(&cluster.configs[wiped].data_dir).await;
     format(&cluster.configs[wiped], Some(cluster.id)).unwrap();
     cluster.start(wiped).await;
     let reason = cluster.refused(wiped).await;

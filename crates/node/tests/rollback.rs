@@ -11,7 +11,7 @@ use interlock_store::{Expected, FatalHook, Mark, RealDisk, Store, StoreOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use support::signer::{Signer, add_key, approved, denied_rule, prevote};
-use support::{Cluster, eventually};
+use support::{Cluster, eventually, remove_data};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -79,9 +79,9 @@ impl World {
         copied
     }
 
-    fn roll_back(&self, index: usize, copied: &Path) {
+    async fn roll_back(&self, index: usize, copied: &Path) {
         let data = &self.cluster.configs[index].data_dir;
-        std::fs::remove_dir_all(data).unwrap();
+        remove_data(data).await;
         copy(copied, data);
     }
 
@@ -118,7 +118,7 @@ async fn a_disk_rolled_back_to_an_older_copy_is_refused_with_the_way_out() {
     .await;
     world.cluster.stop(rolled_back).await;
     drop(store(&world.cluster, rolled_back).await);
-    world.roll_back(rolled_back, &copied);
+    world.roll_back(rolled_back, &copied).await;
     world.cluster.start(rolled_back).await;
     let reason = world.cluster.refused(rolled_back).await;
     assert!(reason.contains("older copy of itself"), "{reason}");
@@ -162,7 +162,7 @@ async fn a_voter_behind_refuses_a_rolled_back_one_although_the_leader_that_count
     world.cluster.stop(rolled_back).await;
     world.cluster.stop(leader).await;
     drop(store(&world.cluster, rolled_back).await);
-    world.roll_back(rolled_back, &copied);
+    world.roll_back(rolled_back, &copied).await;
     world.cluster.start(behind).await;
     world.cluster.start(rolled_back).await;
     let reason = world.cluster.refused(rolled_back).await;

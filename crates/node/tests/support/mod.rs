@@ -6,6 +6,7 @@ pub(crate) mod members;
 pub(crate) mod signer;
 
 use interlock_core::ClusterId;
+use interlock_disk::{Disk as _, RealDisk};
 use interlock_node::config::{Failover, Listen, Member, NodeConfig, Storage, Timing, TlsFiles};
 use interlock_node::{RunningNode, StartError, StopError, format, format_to_join, start};
 use interlock_proto::v1::guard_client::GuardClient;
@@ -32,6 +33,16 @@ pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Op
         assert!(Instant::now() < deadline, "did not happen within {DEADLINE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Removes the data of a node that was stopped. Its last threads may still be closing their files then, and what they
+/// write must not come back.
+pub(crate) async fn remove_data(directory: &Path) {
+    eventually("the data of a stopped node to be closed and removed", async || {
+        let closed = RealDisk.lock(&directory.join("lock")).is_ok();
+        (closed && std::fs::remove_dir_all(directory).is_ok()).then_some(())
+    })
+    .await;
 }
 
 /// An authority and what it issues, as files.
